@@ -1,0 +1,46 @@
+/**
+ * The one vocabulary for how an exchange ended: the `Idempotency-Status` header, the `outcome` label of the metrics
+ * and the `outcome` field of the log say these words and no others.
+ */
+
+/** Refusals: each has a problem (see `problem.ts`), and its word is the problem's `code`. */
+export const PROBLEM_CODES = [
+  "key-missing",
+  "key-invalid",
+  "key-reused",
+  "in-flight",
+  "outcome-unknown",
+  "not-replayable",
+  "body-too-large",
+  "body-invalid",
+  "body-incomplete",
+  "store-unavailable",
+  "record-corrupt",
+  "upstream-unreachable",
+  "request-invalid",
+  "internal-error",
+] as const;
+
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+
+export const OUTCOMES = [
+  /** The upstream answered, and the answer is recorded. */
+  "executed",
+  /** Answered from the record. */
+  "replayed",
+  /** The upstream answered that it has not processed the request; the key is free again. */
+  "released",
+  /** The upstream answered, but the store could not be told yet. */
+  "not-recorded",
+  /** Sent without a claim, because the store was unreachable and the route says `onStoreError: bypass`. */
+  "bypassed",
+  /** Observed only. */
+  "shadow",
+  /** Not guarded: streamed through. */
+  "passed",
+  /** The client left before there was anything to tell it. */
+  "client-gone",
+  ...PROBLEM_CODES,
+] as const;
+
+export type Outcome = (typeof OUTCOMES)[number];

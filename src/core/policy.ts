@@ -1,0 +1,79 @@
+/**
+ * What a route says about its requests, as the flow uses it: every value present, durations in milliseconds, sizes in
+ * bytes. The configuration room builds these from YAML; nothing here parses or defaults.
+ */
+import type { ProblemCode } from "./outcome.ts";
+
+export type Mode = "enforce" | "shadow" | "off";
+export type Profile = "default" | "ietf" | "stripe";
+export type KeyFormat = "any" | "uuid";
+
+/** Where the key comes from. `name` is a header, a query parameter, or a parameter of the route's path. */
+export type KeySource =
+  | { readonly from: "header" | "query" | "path"; readonly name: string }
+  /** JSON Pointers (RFC 6901) into a JSON body; together they are the key. At least one. */
+  | { readonly from: "body"; readonly pointers: readonly string[] };
+
+export interface KeyPolicy {
+  readonly source: KeySource;
+  readonly required: boolean;
+  readonly format: KeyFormat;
+}
+
+export interface FingerprintPolicy {
+  readonly body: "raw" | "json";
+  /** Lower-case names of further headers that are part of what is asked for. */
+  readonly headers: readonly string[];
+  /** JSON Pointers left out of the comparison; only with `body: json`. */
+  readonly ignore: readonly string[];
+}
+
+export interface ReplayPolicy {
+  /** Lower-case names of response headers that are not recorded. */
+  readonly dropHeaders: readonly string[];
+  /** Recorded status to the status told on a replay. */
+  readonly status: ReadonlyMap<number, number>;
+  /** `recorded`: the answer again; `see-other`: 303 to its `Location`; `conflict`: 409 with `original`. */
+  readonly as: "recorded" | "see-other" | "conflict";
+}
+
+export interface RespondPolicy {
+  /** Upstream statuses that say "not processed": the key is released. */
+  readonly release: readonly number[];
+  /** Upstream statuses that leave the outcome unknown. */
+  readonly unknown: readonly number[];
+}
+
+export interface Policy {
+  /** The route's name: a metric label, and part of the identity of keys that are not taken from a header. */
+  readonly route: string;
+  readonly mode: Mode;
+  readonly profile: Profile;
+  /** Statuses that this route sets itself, over the profile's. */
+  readonly status: Partial<Readonly<Record<ProblemCode, number>>>;
+  readonly key: KeyPolicy;
+  /** Lower-case names of the headers whose values name the caller. */
+  readonly scopeHeaders: readonly string[];
+  readonly fingerprint: FingerprintPolicy;
+  readonly onInFlight: "reject" | "wait";
+  /** Bound of `onInFlight: wait`, in milliseconds. */
+  readonly waitTimeoutMs: number;
+  readonly onStoreError: "reject" | "bypass";
+  /** `by-method`: resend for methods that RFC 9110 §9.2.2 calls idempotent, block for the others. */
+  readonly onUnknown: "block" | "resend" | "by-method";
+  readonly retention: { readonly completedMs: number; readonly unknownMs: number };
+  readonly limits: { readonly requestBytes: number; readonly responseBytes: number };
+  readonly respond: RespondPolicy;
+  readonly replay: ReplayPolicy;
+  /** Documentation of the problems, told as `Link: <…>; rel="describedby"`. */
+  readonly docsUrl: string | undefined;
+}
+
+/** A match and its policy. */
+export interface Route {
+  /** Upper-case; empty: every unsafe method. */
+  readonly methods: readonly string[];
+  /** `/v1/charges`, `/deployments/:uuid` (one segment), `/files/*` (the rest, at the end only). */
+  readonly path: string;
+  readonly policy: Policy;
+}

@@ -1,0 +1,257 @@
+/**
+ * What the flow needs from the world, as narrow interfaces that the rooms around it implement: store, upstream,
+ * client, clock, observer. No implementation lives here, and no type of a library crosses this file.
+ */
+import type { Outcome } from "./outcome.ts";
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  CompleteAnswer,
+  ForgetAnswer,
+  HeaderPair,
+  RecordedResponse,
+  RecordState,
+  RecordSummary,
+  Resolution,
+  ResolveAnswer,
+  StoredRecord,
+  UnknownReason,
+  WriteAnswer,
+} from "./record.ts";
+
+// ---------------------------------------------------------------------------------------------------- the store
+
+/**
+ * The four transitions of the line. Every call settles within the store's time-out; it rejects only with
+ * `StoreUnavailable`, `StoreFull` or `RecordCorrupt`, and after `StoreUnavailable` the write may or may not have
+ * happened.
+ */
+export interface ClaimStore {
+  claim(request: ClaimRequest): Promise<ClaimAnswer>;
+  /** `retentionMs` counts from now on the store's clock. A response without body is stored even where the store is full. */
+  complete(
+    id: string,
+    token: string,
+    response: RecordedResponse,
+    retentionMs: number,
+  ): Promise<CompleteAnswer>;
+  release(id: string, token: string): Promise<WriteAnswer>;
+  markUnknown(
+    id: string,
+    token: string,
+    reason: UnknownReason,
+    retentionMs: number,
+  ): Promise<WriteAnswer>;
+}
+
+/** For operators, and for the owner that lost its record and has to tell its caller what stands there now. */
+export interface RecordDesk {
+  inspect(id: string): Promise<StoredRecord | undefined>;
+  list(query: ListQuery): Promise<ListPage>;
+  forget(id: string): Promise<ForgetAnswer>;
+  /** `retentionMs`: how long an outcome resolved as executed is remembered. */
+  resolve(id: string, outcome: Resolution, retentionMs: number): Promise<ResolveAnswer>;
+}
+
+export interface ListQuery {
+  readonly state?: RecordState;
+  /** 1 to 1000. A page may hold fewer although more follow: go on while `cursor` is present. */
+  readonly limit: number;
+  /** Opaque; from the page before. */
+  readonly cursor?: string;
+}
+
+export interface ListPage {
+  readonly records: readonly RecordSummary[];
+  readonly cursor?: string;
+}
+
+/** Wakes the requests that wait for a record to settle (`onInFlight: wait`). */
+export interface SettleSignal {
+  /** Resolves when the watch is armed: a record that settles after that wakes it. */
+  watch(id: string): Promise<SettleWatch>;
+}
+
+export interface SettleWatch {
+  /**
+   * Resolves when the record may have settled, after `timeoutMs`, or when `gone` aborts, whichever is first. A hint:
+   * the waiter asks the store again, so a lost notification costs time and never truth.
+   */
+  wait(timeoutMs: number, gone: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export interface StoreHealth {
+  /** Resolves with the reasons why the store must not be used, empty when it is fine. Never rejects. */
+  problems(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth;
+
+/** The store did not answer, or not in time. Whether the write happened is not known. */
+export class StoreUnavailable extends Error {
+  override readonly name: string = "StoreUnavailable";
+  readonly code: string = "STORE_UNAVAILABLE";
+}
+
+/** The store answered that it has no room. Nothing was written. */
+export class StoreFull extends StoreUnavailable {
+  override readonly name: string = "StoreFull";
+  override readonly code: string = "STORE_FULL";
+}
+
+/** What was read is not the record that was asked for, or not a record: an alarm, never a reply. */
+export class RecordCorrupt extends Error {
+  override readonly name = "RecordCorrupt";
+  readonly code = "RECORD_CORRUPT";
+}
+
+// ------------------------------------------------------------------------------------------------- the upstream
+
+export interface OutboundRequest {
+  readonly method: string;
+  /** Path and query, as matched and fingerprinted. */
+  readonly target: string;
+  /** End-to-end fields only; the upstream client frames the body itself. */
+  readonly headers: readonly HeaderPair[];
+  readonly body: Uint8Array;
+}
+
+/** What became of one send. */
+export type ForwardOutcome =
+  /** Provably not a byte of the request has left. 502 or 504 is what the caller is told. */
+  | { readonly kind: "not-sent"; readonly status: 502 | 504; readonly cause: string }
+  /** A byte may have left, and no complete answer came back. */
+  | { readonly kind: "unknown"; readonly reason: UnknownReason; readonly cause: string }
+  /** The whole answer, within the limit. */
+  | { readonly kind: "answered"; readonly answer: UpstreamAnswer }
+  /** The answer is over the limit or an event stream: status and headers are final, the body is still coming. */
+  | {
+      readonly kind: "streaming";
+      readonly status: number;
+      readonly headers: readonly HeaderPair[];
+      readonly stream: AsyncIterable<Uint8Array>;
+    };
+
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: readonly HeaderPair[];
+  readonly body: Uint8Array;
+}
+
+/** One request, one send: an implementation never retries and never follows a redirect. Never rejects. */
+export interface Upstream {
+  send(
+    request: OutboundRequest,
+    limits: { readonly deadlineMs: number; readonly responseBytes: number },
+  ): Promise<ForwardOutcome>;
+}
+
+// --------------------------------------------------------------------------------------------------- the client
+
+export type BodyRead =
+  | { readonly kind: "body"; readonly bytes: Uint8Array }
+  /** More than the limit. `read` is what was taken from the socket so far; the rest is still on it. */
+  | { readonly kind: "too-large"; readonly read: Uint8Array }
+  /** The client went away, or was too slow, before the body was complete. */
+  | { readonly kind: "incomplete"; readonly cause: "gone" | "slow" };
+
+/** A request that the listener has checked: one Host, one form of target, no ambiguous framing or fields. */
+export interface InboundRequest {
+  readonly method: string;
+  /** Path and query in the one canonical form that is matched, fingerprinted and forwarded. */
+  readonly target: string;
+  /** As received, in order. */
+  readonly headers: readonly HeaderPair[];
+  /** The fields for the upstream: end-to-end fields, with the forwarding fields set. */
+  readonly forwardHeaders: readonly HeaderPair[];
+  readBody(limitBytes: number): Promise<BodyRead>;
+  /** Aborts when the client hangs up. Stops a waiting duplicate; never a call to the upstream. */
+  readonly gone: AbortSignal;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: readonly HeaderPair[];
+  readonly body: Uint8Array | AsyncIterable<Uint8Array>;
+}
+
+export interface Client {
+  /** Resolves when the reply is written or the client is gone. A stream is read to its end either way. */
+  send(reply: Reply): Promise<void>;
+  /** Hands the request to the tunnel, with what was already read of its body. Resolves with the status told. */
+  pass(read: Uint8Array | undefined): Promise<Passed>;
+}
+
+/** `status` is 0 when the client left before there was one. */
+export interface Passed {
+  readonly status: number;
+  readonly outcome: Extract<Outcome, "passed" | "upstream-unreachable" | "client-gone">;
+}
+
+// -------------------------------------------------------------------------------------------- time, chance, eyes
+
+export interface Clock {
+  /** Milliseconds that never jump; only differences mean something. */
+  monotonicMs(): number;
+  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** 128 fresh random bits, as 32 hex digits. */
+export type NewToken = () => string;
+
+/**
+ * Parses a JSON text for comparison by meaning: numbers keep their literal, objects keep member order and refuse
+ * duplicate names. Throws `JsonRefused` with a reason that quotes nothing of the text.
+ */
+export type ReadJson = (bytes: Uint8Array) => JsonValue;
+
+export type JsonValue =
+  | null
+  | boolean
+  | string
+  | JsonNumber
+  | readonly JsonValue[]
+  | ReadonlyMap<string, JsonValue>;
+
+/** A number as its literal, digits not lost. */
+export interface JsonNumber {
+  readonly literal: string;
+}
+
+export class JsonRefused extends Error {
+  override readonly name = "JsonRefused";
+}
+
+/** What one exchange came to; becomes one log line and its metrics. Durations in milliseconds. */
+export interface ExchangeReport {
+  readonly route: string;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly outcome: Outcome;
+  /** What a shadow route would have answered. */
+  readonly wouldBe?: Outcome;
+  readonly status: number;
+  readonly recordId?: string;
+  readonly fence?: number;
+  readonly durationMs: number;
+  readonly claimMs?: number;
+  readonly upstreamMs?: number;
+  readonly settleMs?: number;
+  /** Why, for people: a fixed text or an error code, never anything that a caller sent. */
+  readonly cause?: string;
+}
+
+export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown";
+
+export interface Observer {
+  /** A guarded exchange begins and ends: the in-flight gauge. */
+  started(): void;
+  finished(report: ExchangeReport): void;
+  lostWrite(operation: StoreOperation): void;
+  unknownOutcome(route: string, reason: UnknownReason): void;
+  recordedBytes(bytes: number): void;
+}
