@@ -1,0 +1,68 @@
+/**
+ * The configuration as the rest of the gateway sees it: every value present, checked and in one unit. What people
+ * write is `file-schema.ts`; how one becomes the other is `resolve.ts`. Nothing here parses, defaults or checks.
+ */
+import type { Policy, Route } from "../core/policy.ts";
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
+
+/** Deep-frozen. Durations in milliseconds, sizes in bytes. */
+export interface GatewayConfig {
+  readonly listen: ListenConfig;
+  readonly upstream: UpstreamConfig;
+  readonly store: StoreConfig;
+  readonly admin: AdminConfig;
+  readonly log: { readonly level: LogLevel };
+  /** Processes that share the listener; 1 serves from the main process. */
+  readonly workers: number;
+  /** What an unsafe request gets that no route matches. Its `route` is `default`. */
+  readonly defaults: Policy;
+  /** In order: the first match decides. */
+  readonly routes: readonly Route[];
+}
+
+export interface ListenConfig {
+  /** A name or an address, IPv6 without brackets. */
+  readonly host: string;
+  /** 0 asks for any free port. */
+  readonly port: number;
+  /** CIDR blocks whose `X-Forwarded-*` fields are kept. */
+  readonly trustedProxies: readonly string[];
+  /** From the first byte of a request to the end of its header section. */
+  readonly headersTimeoutMs: number;
+  /** For the whole body of a guarded request. */
+  readonly bodyTimeoutMs: number;
+  /** A reader that takes nothing for this long is cut. */
+  readonly idleTimeoutMs: number;
+  /** 0: unlimited. */
+  readonly maxConnections: number;
+}
+
+export interface UpstreamConfig {
+  /** An origin: scheme, host and port, no path, no trailing slash. */
+  readonly url: string;
+  readonly connectTimeoutMs: number;
+  /** For the whole call, connecting included. */
+  readonly timeoutMs: number;
+  /** At most this many at once, per process. */
+  readonly connections: number;
+}
+
+export interface StoreConfig {
+  /** May carry a password: never log it (`withoutSecrets` in `print.ts`). */
+  readonly url: string;
+  /** For one call. */
+  readonly timeoutMs: number;
+  readonly keyPrefix: string;
+  /** Longer than the longest permitted upstream call and the store calls around it, so it is never renewed. */
+  readonly leaseMs: number;
+  readonly replicas: { readonly wait: number; readonly timeoutMs: number } | undefined;
+}
+
+export interface AdminConfig {
+  readonly host: string;
+  /** 0 asks for any free port. */
+  readonly port: number;
+  /** Empty: none is set. Never log it. */
+  readonly token: string;
+}
