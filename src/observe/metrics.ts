@@ -1,0 +1,295 @@
+/**
+ * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus.
+ * The only file that knows prom-client. Labels come from configuration and from fixed lists alone, so that no request
+ * can add a series: nothing here takes a label value that a caller chose. Collecting from workers is `cluster.ts`.
+ */
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+} from "prom-client";
+import type { Outcome } from "../core/outcome.ts";
+import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
+import { UNKNOWN_REASONS } from "../core/record.ts";
+
+/** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
+export interface Exposition {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** All metrics of one process as plain data, fit for a message between processes. */
+export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+
+export interface Metrics extends Observer {
+  /** One call to the store, in seconds. `ok` is false when it rejected. */
+  storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
+  exposition(): Promise<Exposition>;
+  /** For the primary of a cluster, see `sumSnapshots`. */
+  snapshot(): Promise<Snapshot>;
+}
+
+export const STORE_OPERATIONS: readonly StoreOperation[] = [
+  "claim",
+  "complete",
+  "release",
+  "mark-unknown",
+];
+
+/** RFC 9110 §9.3 and RFC 5789; every other method is counted as `OTHER`. */
+const METHODS: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+  "TRACE",
+  "CONNECT",
+]);
+
+/** The label of requests that no configured route has matched. */
+const NO_ROUTE = "none";
+
+const EXCHANGE_BUCKETS_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
+const STORE_BUCKETS_SECONDS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+];
+
+/**
+ * Gauges that prom-client calls `…_total`, which Prometheus keeps for counters. The same numbers stand, by type, in
+ * the metrics of the same names without `_total`.
+ */
+const MISNAMED_DEFAULTS = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
+
+/**
+ * How process metrics of several workers become one, where prom-client's own choice says little: an average of
+ * percentiles is no percentile, so the worst worker stands for all; and the oldest worker says since when.
+ */
+const AGGREGATORS: ReadonlyMap<string, "max" | "min"> = new Map([
+  ["process_start_time_seconds", "min"],
+  ["nodejs_eventloop_lag_seconds", "max"],
+  ["nodejs_eventloop_lag_mean_seconds", "max"],
+  ["nodejs_eventloop_lag_stddev_seconds", "max"],
+  ["nodejs_eventloop_lag_p50_seconds", "max"],
+  ["nodejs_eventloop_lag_p90_seconds", "max"],
+  ["nodejs_eventloop_lag_p99_seconds", "max"],
+]);
+
+export interface MetricsOptions {
+  /** Of the gateway; the label of `idempotency_gateway_build_info`. */
+  readonly version: string;
+  /** The names of all configured routes. */
+  readonly routes: readonly string[];
+}
+
+/** The metrics of one process, on a registry of their own. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED_DEFAULTS) registry.removeSingleMetric(name);
+
+  const exchanges = exchangeMetrics(registry);
+  const outcomes = outcomeMetrics(registry);
+  const store = storeMetrics(registry);
+  new Gauge({
+    name: "idempotency_gateway_build_info",
+    help: "Always 1; the labels say which version runs on which Node.js.",
+    labelNames: ["version", "node"],
+    registers: [registry],
+    aggregator: "first",
+  }).set({ version: options.version, node: process.version }, 1);
+
+  const known = new Set([...options.routes, NO_ROUTE]);
+  const routeLabel = (route: string): string => (known.has(route) ? route : NO_ROUTE);
+  initialise(known, outcomes, store);
+
+  return {
+    started: () => exchanges.inFlight.inc(),
+    finished(report) {
+      exchanges.inFlight.dec();
+      countExchange(exchanges, routeLabel(report.route), report);
+    },
+    lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
+    unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
+    recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
+    storeCall(operation, seconds, ok) {
+      store.duration.observe({ operation }, seconds);
+      if (!ok) store.errors.inc({ operation });
+    },
+    exposition: () => expositionOf(registry),
+    snapshot: () => snapshotOf(registry),
+  };
+}
+
+function exchangeMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    requests: new Counter({
+      name: "idempotency_gateway_requests_total",
+      help: "Requests, by how they ended.",
+      labelNames: ["route", "method", "outcome"],
+      registers,
+    }),
+    duration: new Histogram({
+      name: "idempotency_gateway_request_duration_seconds",
+      help: "Time from the request's arrival to the end of its reply.",
+      labelNames: ["route", "outcome"],
+      buckets: EXCHANGE_BUCKETS_SECONDS,
+      registers,
+    }),
+    upstream: new Histogram({
+      name: "idempotency_gateway_upstream_duration_seconds",
+      help: "Time that the upstream took for requests that were sent under a claim.",
+      labelNames: ["route"],
+      buckets: EXCHANGE_BUCKETS_SECONDS,
+      registers,
+    }),
+    inFlight: new Gauge({
+      name: "idempotency_gateway_in_flight",
+      help: "Exchanges that have begun and not ended.",
+      registers,
+      aggregator: "sum",
+    }),
+    shadow: new Counter({
+      name: "idempotency_gateway_shadow_total",
+      help: "What shadow routes would have answered if they were enforced.",
+      labelNames: ["route", "outcome"],
+      registers,
+    }),
+  };
+}
+
+function outcomeMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    unknown: new Counter({
+      name: "idempotency_gateway_unknown_outcomes_total",
+      help: "Requests that may have been executed and whose answer was lost.",
+      labelNames: ["route", "reason"],
+      registers,
+    }),
+    lostWrites: new Counter({
+      name: "idempotency_gateway_lost_writes_total",
+      help: "Writes that the store refused because the record had a new owner or was gone.",
+      labelNames: ["operation"],
+      registers,
+    }),
+    recordedBytes: new Counter({
+      name: "idempotency_gateway_recorded_bytes_total",
+      help: "Bytes of response bodies that were recorded for replay.",
+      registers,
+    }),
+  };
+}
+
+function storeMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    duration: new Histogram({
+      name: "idempotency_gateway_store_duration_seconds",
+      help: "Time that calls to the store took, failed ones included.",
+      labelNames: ["operation"],
+      buckets: STORE_BUCKETS_SECONDS,
+      registers,
+    }),
+    errors: new Counter({
+      name: "idempotency_gateway_store_errors_total",
+      help: "Calls to the store that failed.",
+      labelNames: ["operation"],
+      registers,
+    }),
+  };
+}
+
+/** A counter that appears with its first event has no `increase()` for it: what alerts watch starts at 0. */
+function initialise(
+  routes: ReadonlySet<string>,
+  outcomes: ReturnType<typeof outcomeMetrics>,
+  store: ReturnType<typeof storeMetrics>,
+): void {
+  for (const operation of STORE_OPERATIONS) {
+    outcomes.lostWrites.inc({ operation }, 0);
+    store.errors.inc({ operation }, 0);
+  }
+  for (const route of routes) {
+    for (const reason of UNKNOWN_REASONS) outcomes.unknown.inc({ route, reason }, 0);
+  }
+}
+
+function countExchange(
+  metrics: ReturnType<typeof exchangeMetrics>,
+  route: string,
+  report: ExchangeReport,
+): void {
+  const outcome: Outcome = report.outcome;
+  const method = METHODS.has(report.method) ? report.method : "OTHER";
+  metrics.requests.inc({ route, method, outcome });
+  metrics.duration.observe({ route, outcome }, report.durationMs / 1000);
+  if (report.upstreamMs !== undefined) {
+    metrics.upstream.observe({ route }, report.upstreamMs / 1000);
+  }
+  if (report.wouldBe !== undefined) metrics.shadow.inc({ route, outcome: report.wouldBe });
+}
+
+async function expositionOf(registry: Registry): Promise<Exposition> {
+  return { contentType: registry.contentType, body: await registry.metrics() };
+}
+
+async function snapshotOf(registry: Registry): Promise<Snapshot> {
+  const metrics = await registry.getMetricsAsJSON();
+  return metrics.map((metric) => {
+    const aggregator = AGGREGATORS.get(metric.name);
+    return aggregator === undefined ? metric : { ...metric, aggregator };
+  });
+}
+
+/** How many workers a scrape found, by whether they answered in time. */
+export interface WorkerCount {
+  readonly answering: number;
+  readonly silent: number;
+}
+
+/** The exposition of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
+export async function sumSnapshots(
+  snapshots: readonly Snapshot[],
+  workers: WorkerCount,
+): Promise<Exposition> {
+  const registry = AggregatorRegistry.aggregate<typeof Registry.PROMETHEUS_CONTENT_TYPE>([
+    ...snapshots,
+  ]);
+  const gauge = new Gauge({
+    name: "idempotency_gateway_workers",
+    help: "Worker processes, by whether they answered the last scrape in time.",
+    labelNames: ["state"],
+    registers: [registry],
+  });
+  gauge.set({ state: "answering" }, workers.answering);
+  gauge.set({ state: "silent" }, workers.silent);
+  return expositionOf(registry);
+}
+
+const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);
+
+/**
+ * What stays true of a worker that has ended: its counters and histograms. Without them the sum would fall when a
+ * worker is replaced, and `rate()` would take the fall for a restart and count everything again.
+ */
+export function lastingOf(snapshot: Snapshot): Snapshot {
+  return snapshot.filter(({ type }) => LASTING_TYPES.has(String(type)));
+}
+
+/** Several snapshots as one. */
+export function addUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
+  return AggregatorRegistry.aggregate([...snapshots]).getMetricsAsJSON();
+}
