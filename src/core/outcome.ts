@@ -11,6 +11,7 @@ export const PROBLEM_CODES = [
   "in-flight",
   "outcome-unknown",
   "not-replayable",
+  "conflict",
   "body-too-large",
   "body-invalid",
   "body-incomplete",

@@ -132,6 +132,8 @@ export type ForwardOutcome =
       readonly status: number;
       readonly headers: readonly HeaderPair[];
       readonly stream: AsyncIterable<Uint8Array>;
+      /** Lets the rest of the answer go unread. */
+      readonly cancel: () => void;
     };
 
 export interface UpstreamAnswer {
@@ -180,8 +182,11 @@ export interface Reply {
 export interface Client {
   /** Resolves when the reply is written or the client is gone. A stream is read to its end either way. */
   send(reply: Reply): Promise<void>;
-  /** Hands the request to the tunnel, with what was already read of its body. Resolves with the status told. */
-  pass(read: Uint8Array | undefined): Promise<Passed>;
+  /**
+   * Hands the request to the tunnel, with what was already read of its body. `told` is added to the reply's fields.
+   * Resolves when the exchange is over.
+   */
+  pass(read: Uint8Array | undefined, told?: readonly HeaderPair[]): Promise<Passed>;
 }
 
 /** `status` is 0 when the client left before there was one. */

@@ -4,7 +4,7 @@
  * the caller of the same scope the method, target and time of its own earlier request.
  */
 import type { ProblemCode } from "./outcome.ts";
-import type { HeaderPair, RecordSummary } from "./record.ts";
+import type { HeaderPair, RecordSummary, StoredRecord } from "./record.ts";
 
 const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = {
   "key-missing": {
@@ -35,6 +35,11 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
     title: "The request was executed, but its answer was not kept",
     detail:
       "The request was executed once; do not send it under another key. Read the result from the upstream; `original` says what is known of the answer.",
+  },
+  conflict: {
+    title: "The request was already executed",
+    detail:
+      "This operation was executed once, by an earlier request with the same key. `original` says how it ended.",
   },
   "body-too-large": {
     title: "The request body is too large",
@@ -86,7 +91,7 @@ export interface Original {
   readonly location?: string;
 }
 
-export function originalOf(record: RecordSummary): Original {
+export function originalOf(record: RecordSummary | StoredRecord): Original {
   const original: Original = {
     method: record.method,
     target: record.target,

@@ -1,0 +1,55 @@
+/**
+ * The fingerprint: SHA-256 over what the request asks for. Two requests with one key and one fingerprint are the same
+ * operation; everything that changes the meaning goes in, everything that a retry may change stays out.
+ */
+import { createHash } from "node:crypto";
+import { addPart } from "./key.ts";
+import { writeCanonical } from "./json.ts";
+import type { FingerprintPolicy } from "./policy.ts";
+import type { JsonValue } from "./ports.ts";
+import type { HeaderPair } from "./record.ts";
+
+export interface FingerprintInput {
+  readonly method: string;
+  /** Path and query, as forwarded. */
+  readonly target: string;
+  readonly headers: readonly HeaderPair[];
+  readonly body: Uint8Array;
+  /** The parsed body where the route compares by meaning and the body is JSON. */
+  readonly json: JsonValue | undefined;
+}
+
+/** 64 hex digits. */
+export function fingerprintOf(input: FingerprintInput, policy: FingerprintPolicy): string {
+  const hash = createHash("sha256");
+  addPart(hash, input.method);
+  addPart(hash, input.target);
+  addPart(hash, mediaType(input.headers));
+  for (const wanted of policy.headers) {
+    addPart(hash, wanted);
+    for (const [name, value] of input.headers) {
+      if (name.toLowerCase() === wanted) addPart(hash, value);
+    }
+    addPart(hash, undefined);
+  }
+  // The kind of comparison is part of the digest: a raw body cannot pose as the canonical text of another one.
+  if (input.json === undefined) {
+    addPart(hash, "raw");
+    addPart(hash, input.body);
+  } else {
+    addPart(hash, "json");
+    addPart(hash, writeCanonical(input.json, policy.ignore));
+  }
+  return hash.digest("hex");
+}
+
+/** Type and subtype, lower-case, without parameters (RFC 9110 §8.3.1); `undefined` where none is given. */
+export function mediaType(headers: readonly HeaderPair[]): string | undefined {
+  const field = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  return field?.split(";", 1)[0]?.trim().toLowerCase();
+}
+
+/** `application/json` and everything with the `+json` suffix (RFC 6839 §3.1). */
+export function isJson(type: string | undefined): boolean {
+  return type === "application/json" || (type?.endsWith("+json") ?? false);
+}

@@ -1,0 +1,94 @@
+/**
+ * JSON by meaning: pointing into a value (RFC 6901) and one canonical text for all spellings of the same value.
+ * Parsing is not done here; the reader arrives through a port.
+ */
+import { JsonRefused, type JsonNumber, type JsonValue } from "./ports.ts";
+
+export function isNumber(value: JsonValue): value is JsonNumber {
+  return typeof value === "object" && value !== null && "literal" in value;
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}
+
+/** The value that a JSON Pointer names, `undefined` where there is none. */
+export function pointTo(value: JsonValue, pointer: string): JsonValue | undefined {
+  let at: JsonValue | undefined = value;
+  for (const token of pointerTokens(pointer)) {
+    at = at === undefined ? undefined : memberOf(at, token);
+  }
+  return at;
+}
+
+function memberOf(value: JsonValue, token: string): JsonValue | undefined {
+  if (value instanceof Map) return value.get(token);
+  if (isList(value)) return /^(0|[1-9]\d*)$/.test(token) ? value[Number(token)] : undefined;
+  return undefined;
+}
+
+/** RFC 6901 §4: `~1` is `/`, then `~0` is `~`. */
+function pointerTokens(pointer: string): string[] {
+  return pointer
+    .split("/")
+    .slice(1)
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+}
+
+/**
+ * One text per meaning: members sorted by name, no white space, numbers by value with all their digits, and whatever
+ * `ignore` points at left out. Two texts are equal exactly when the values are.
+ */
+export function writeCanonical(value: JsonValue, ignore: readonly string[] = []): string {
+  return write(value, "", new Set(ignore.map(normalPointer)));
+}
+
+function normalPointer(pointer: string): string {
+  return pointerTokens(pointer).map(escapeToken).join("");
+}
+
+function escapeToken(token: string): string {
+  return `/${token.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+}
+
+function write(value: JsonValue, at: string, ignore: ReadonlySet<string>): string {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (isNumber(value)) return canonicalNumber(value.literal);
+  if (isList(value)) {
+    // An ignored element leaves its place, or the list `[t]` would equal the empty one of another request.
+    const items = value.map((item, i) =>
+      ignore.has(`${at}/${i}`) ? "null" : write(item, `${at}/${i}`, ignore),
+    );
+    return `[${items.join(",")}]`;
+  }
+  const members = [...value.entries()]
+    .map(([name, member]) => ({ name, member, pointer: at + escapeToken(name) }))
+    .filter(({ pointer }) => !ignore.has(pointer))
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+    .map(
+      ({ name, member, pointer }) => `${JSON.stringify(name)}:${write(member, pointer, ignore)}`,
+    );
+  return `{${members.join(",")}}`;
+}
+
+const MAX_EXPONENT_DIGITS = 18;
+
+/**
+ * `1`, `1.0`, `10e-1` and `0.1E+1` are one value; `1` and `1.0000000000000000001` are two, although a double cannot
+ * tell. So the digits are moved, not computed: significant digits without zeros at the ends, and the power of ten.
+ */
+export function canonicalNumber(literal: string): string {
+  const parts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(literal);
+  if (parts === null) throw new JsonRefused("a number is malformed");
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = parts;
+  // Reading a million digits of exponent would cost seconds; no number of this kind means anything to anybody.
+  if (exponent.length > MAX_EXPONENT_DIGITS)
+    throw new JsonRefused("a number's exponent is too long");
+  const digits = (whole + fraction).replace(/^0+/, "");
+  const significant = digits.replace(/0+$/, "");
+  if (significant === "") return "0";
+  const power =
+    BigInt(exponent) - BigInt(fraction.length) + BigInt(digits.length - significant.length);
+  return `${sign}${significant}e${power}`;
+}

@@ -1,0 +1,57 @@
+/**
+ * What becomes of an upstream's answer: recorded, released, or unknown; and which of its header fields are kept.
+ */
+import type { Policy } from "./policy.ts";
+import type { HeaderPair } from "./record.ts";
+
+export type Verdict = "record" | "release" | "unknown";
+
+export function verdictOn(status: number, policy: Pick<Policy, "respond">): Verdict {
+  if (policy.respond.release.includes(status)) return "release";
+  if (policy.respond.unknown.includes(status)) return "unknown";
+  return "record";
+}
+
+/**
+ * Framing belongs to a connection and `Date` to a moment (RFC 9110 §6.6.1); a replay has its own. Hop-by-hop fields
+ * are gone before an answer comes here. The gateway's own fields are never taken from an upstream.
+ */
+const NEVER_TOLD: ReadonlySet<string> = new Set([
+  "content-length",
+  "transfer-encoding",
+  "trailer",
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "upgrade",
+  "idempotency-key",
+  "idempotency-status",
+  "idempotency-record",
+  "idempotency-expires",
+  "idempotent-replayed",
+]);
+
+/** An upstream's fields as the first caller gets them: all but framing and the gateway's own. */
+export function headersToTell(headers: readonly HeaderPair[]): readonly HeaderPair[] {
+  return headers.filter(([name]) => !NEVER_TOLD.has(name.toLowerCase()));
+}
+
+export function headersToRecord(
+  headers: readonly HeaderPair[],
+  dropHeaders: readonly string[],
+): readonly HeaderPair[] {
+  return headersToTell(headers).filter(([name]) => {
+    const field = name.toLowerCase();
+    return field !== "date" && !dropHeaders.includes(field);
+  });
+}
+
+/**
+ * Seconds after which a duplicate of an in-flight request should try again: what that route's upstream usually takes,
+ * less what has passed; at least 1, and never past the lease, where the answer changes anyway.
+ */
+export function retryAfterS(usualMs: number, elapsedMs: number, leaseLeftMs: number): number {
+  const left = Math.min(Math.max(usualMs - elapsedMs, 0), Math.max(leaseLeftMs, 0));
+  return Math.max(1, Math.ceil(left / 1000));
+}

@@ -1,0 +1,202 @@
+/**
+ * The first step of the line: route → key → body → fingerprint. Reads the whole body, bounded, before anything is
+ * claimed, so that a slow uploader holds no key. Decides who passes, who is refused and who goes on; writes nothing.
+ */
+import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
+import {
+  keyFromBody,
+  keyFromHeader,
+  keyFromPath,
+  keyFromQuery,
+  recordId,
+  scopeOf,
+  type KeyRead,
+} from "../core/key.ts";
+import type { ProblemCode } from "../core/outcome.ts";
+import type { Policy } from "../core/policy.ts";
+import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import type { FindRoute, RouteMatch } from "../core/route.ts";
+
+export interface AdmitDeps {
+  readonly findRoute: FindRoute;
+  readonly readJson: ReadJson;
+}
+
+/** A request that may be claimed. */
+export interface Admitted {
+  readonly policy: Policy;
+  readonly method: string;
+  readonly target: string;
+  readonly body: Uint8Array;
+  readonly id: string;
+  readonly key: string;
+  readonly fingerprint: string;
+  /** The key's header field as received, to be told back; `undefined` where the key is not from a header. */
+  readonly keyField: string | undefined;
+}
+
+export interface Refusal {
+  readonly code: ProblemCode;
+  readonly detail?: string;
+}
+
+/** `read`: what was taken of the body, for the tunnel to send before the rest. */
+export type Admission =
+  | { readonly kind: "admitted"; readonly policy: Policy; readonly admitted: Admitted }
+  | { readonly kind: "pass"; readonly policy: Policy | undefined; readonly read?: Uint8Array }
+  | {
+      readonly kind: "refused";
+      readonly policy: Policy;
+      readonly refusal: Refusal;
+      readonly read?: Uint8Array;
+    }
+  | { readonly kind: "gone"; readonly policy: Policy };
+
+export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<Admission> {
+  const [path, query] = splitTarget(request.target);
+  const match = deps.findRoute(request.method, path);
+  if (match === undefined || match.policy.mode === "off") {
+    return { kind: "pass", policy: match?.policy };
+  }
+  const { policy } = match;
+  const early = keyBeforeBody(request, match, query);
+  if (early?.kind === "absent" && !policy.key.required) return { kind: "pass", policy };
+  if (early !== undefined && early.kind !== "key") return refuseKey(policy, early);
+
+  const body = await request.readBody(policy.limits.requestBytes);
+  switch (body.kind) {
+    case "body":
+      return admitBody(request, policy, early, body.bytes, deps.readJson);
+    case "too-large":
+      return { kind: "refused", policy, refusal: tooLarge(policy), read: body.read };
+    case "incomplete":
+      if (body.cause === "gone") return { kind: "gone", policy };
+      return { kind: "refused", policy, refusal: { code: "body-incomplete" } };
+  }
+}
+
+function admitBody(
+  request: InboundRequest,
+  policy: Policy,
+  early: KeyRead | undefined,
+  body: Uint8Array,
+  readJson: ReadJson,
+): Admission {
+  try {
+    const json = parse(request, body, policy, readJson);
+    const key = early ?? keyInBody(json, policy);
+    if (key.kind === "absent" && !policy.key.required) return { kind: "pass", policy, read: body };
+    if (key.kind !== "key") return { ...refuseKey(policy, key), read: body };
+    return { kind: "admitted", policy, admitted: admittedOf(request, policy, key.key, body, json) };
+  } catch (error) {
+    if (!(error instanceof JsonRefused)) throw error;
+    const detail = `The body is not acceptable JSON: ${error.message}. Send well-formed JSON without duplicate member names.`;
+    return { kind: "refused", policy, refusal: { code: "body-invalid", detail }, read: body };
+  }
+}
+
+function admittedOf(
+  request: InboundRequest,
+  policy: Policy,
+  key: string,
+  body: Uint8Array,
+  json: JsonValue | undefined,
+): Admitted {
+  const { method, target, headers } = request;
+  const scope = scopeOf(headers, policy.scopeHeaders);
+  const compared = policy.fingerprint.body === "json" ? json : undefined;
+  return {
+    policy,
+    method,
+    target,
+    body,
+    key,
+    id: recordId(scope, policy.key.source, policy.route, key),
+    fingerprint: fingerprintOf(
+      { method, target, headers, body, json: compared },
+      policy.fingerprint,
+    ),
+    keyField: keyField(request, policy),
+  };
+}
+
+/** `undefined`: the key is in the body, which has not been read yet. */
+function keyBeforeBody(
+  request: InboundRequest,
+  match: RouteMatch,
+  query: string,
+): KeyRead | undefined {
+  const { source, format } = match.policy.key;
+  switch (source.from) {
+    case "header":
+      return keyFromHeader(request.headers, source.name, format);
+    case "query":
+      return keyFromQuery(query, source.name, format);
+    case "path":
+      return keyFromPath(match.parameters, source.name, format);
+    case "body":
+      return undefined;
+  }
+}
+
+function keyInBody(json: JsonValue | undefined, policy: Policy): KeyRead {
+  const { source, format } = policy.key;
+  if (source.from !== "body" || json === undefined) return { kind: "absent" };
+  return keyFromBody(json, source.pointers, format);
+}
+
+/** Parses where the route needs the meaning and the request says that it is JSON; anything else is compared as bytes. */
+function parse(
+  request: InboundRequest,
+  body: Uint8Array,
+  policy: Policy,
+  readJson: ReadJson,
+): JsonValue | undefined {
+  const wanted = policy.fingerprint.body === "json" || policy.key.source.from === "body";
+  if (!wanted || body.byteLength === 0 || !isJson(mediaType(request.headers))) return undefined;
+  return readJson(body);
+}
+
+function refuseKey(
+  policy: Policy,
+  key: Exclude<KeyRead, { kind: "key" }>,
+): Extract<Admission, { kind: "refused" }> {
+  if (key.kind === "absent") {
+    return { kind: "refused", policy, refusal: { code: "key-missing", detail: missing(policy) } };
+  }
+  return { kind: "refused", policy, refusal: { code: "key-invalid", detail: key.detail } };
+}
+
+function missing(policy: Policy): string {
+  const { source } = policy.key;
+  const advice =
+    "Use a fresh, unique key for each new operation, and the same key for each retry of it.";
+  switch (source.from) {
+    case "header":
+      return `This request must carry the header ${source.name}. ${advice}`;
+    case "query":
+      return `This request must carry the query parameter ${source.name}. ${advice}`;
+    case "path":
+      return `The path of this request must name :${source.name}.`;
+    case "body":
+      return `This request must carry a JSON body with ${source.pointers.join(", ")}, which together are its key.`;
+  }
+}
+
+function tooLarge(policy: Policy): Refusal {
+  const limit = policy.limits.requestBytes;
+  const detail = `Requests with an idempotency key are read whole before they are sent, and this route reads at most ${limit} bytes. Send a smaller body.`;
+  return { code: "body-too-large", detail };
+}
+
+function keyField(request: InboundRequest, policy: Policy): string | undefined {
+  const { source } = policy.key;
+  if (source.from !== "header") return undefined;
+  const wanted = source.name.toLowerCase();
+  return request.headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
+}
+
+export function splitTarget(target: string): [path: string, query: string] {
+  const at = target.indexOf("?");
+  return at === -1 ? [target, ""] : [target.slice(0, at), target.slice(at + 1)];
+}

@@ -1,0 +1,114 @@
+/**
+ * The last step: replies as values. Every guarded reply says how it came about, in the same header fields, whether it
+ * is the upstream's answer, a replay or a refusal.
+ */
+import type { Outcome, ProblemCode } from "../core/outcome.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Reply } from "../core/ports.ts";
+import { originalOf, renderProblem, type Original } from "../core/problem.ts";
+import { shouldRetry, statusOf } from "../core/profile.ts";
+import { headersToTell } from "../core/recordable.ts";
+import type { CompletedRecord, HeaderPair } from "../core/record.ts";
+
+/** Whom and what a reply is about. `id` is absent where no key could be read. */
+export interface About {
+  readonly policy: Policy;
+  readonly id?: string;
+  readonly keyField?: string | undefined;
+}
+
+/** A reply with the word for it. */
+export interface Answer {
+  readonly outcome: Outcome;
+  readonly reply: Reply;
+}
+
+export interface ProblemExtras {
+  /** Overrides the profile's status, where the situation has one of its own. */
+  readonly status?: number;
+  readonly detail?: string;
+  readonly original?: Original;
+  readonly retryAfterS?: number;
+  readonly expiresAtMs?: number;
+}
+
+export function problemAnswer(code: ProblemCode, about: About, extras: ProblemExtras = {}): Answer {
+  const { policy, id } = about;
+  const rendered = renderProblem({
+    code,
+    status: extras.status ?? statusOf(code, policy),
+    ...(extras.detail !== undefined && { detail: extras.detail }),
+    ...(id !== undefined && { recordId: id }),
+    ...(extras.original !== undefined && { original: extras.original }),
+    docsUrl: policy.docsUrl,
+  });
+  const headers = [...rendered.headers, ...ownHeaders(code, about, extras.expiresAtMs)];
+  if (extras.retryAfterS !== undefined) headers.push(["Retry-After", String(extras.retryAfterS)]);
+  const retry = shouldRetry(code);
+  if (retry !== undefined) {
+    headers.push(["x-should-retry", String(retry)], ["stripe-should-retry", String(retry)]);
+  }
+  return { outcome: code, reply: { status: rendered.status, headers, body: rendered.body } };
+}
+
+/** The upstream's answer to the caller that caused it. */
+export function upstreamAnswer(
+  outcome: Outcome,
+  answer: Reply,
+  about: About,
+  expiresAtMs?: number,
+): Answer {
+  const headers = [...headersToTell(answer.headers), ...ownHeaders(outcome, about, expiresAtMs)];
+  return { outcome, reply: { ...answer, headers } };
+}
+
+/** What a completed record answers to a repeat of its request. */
+export function replayAnswer(record: CompletedRecord, about: About): Answer {
+  const { replay } = about.policy;
+  const { response, expiresAtMs } = record;
+  if (replay.as === "conflict") return refuseRepeat("conflict", record, about);
+  const location = response?.headers.find(([name]) => name.toLowerCase() === "location");
+  if (replay.as === "see-other" && location !== undefined) {
+    return replayed(
+      { status: 303, headers: [location], body: new Uint8Array() },
+      about,
+      expiresAtMs,
+    );
+  }
+  if (response?.body === undefined) return refuseRepeat("not-replayable", record, about);
+  const status = replay.status.get(response.status) ?? response.status;
+  const { headers, body } = response;
+  return replayed({ status, headers, body }, about, expiresAtMs);
+}
+
+function replayed(reply: Reply, about: About, expiresAtMs: number): Answer {
+  const headers: HeaderPair[] = [
+    ...reply.headers,
+    ...ownHeaders("replayed", about, expiresAtMs),
+    ["Idempotent-Replayed", "true"],
+  ];
+  return { outcome: "replayed", reply: { ...reply, headers } };
+}
+
+function refuseRepeat(
+  code: "conflict" | "not-replayable",
+  record: CompletedRecord,
+  about: About,
+): Answer {
+  return problemAnswer(code, about, {
+    original: originalOf(record),
+    expiresAtMs: record.expiresAtMs,
+  });
+}
+
+function ownHeaders(outcome: Outcome, about: About, expiresAtMs?: number): HeaderPair[] {
+  const headers: HeaderPair[] = [];
+  if (about.keyField !== undefined) headers.push(["Idempotency-Key", about.keyField]);
+  headers.push(["Idempotency-Status", outcome]);
+  if (about.id !== undefined) headers.push(["Idempotency-Record", about.id]);
+  if (expiresAtMs !== undefined) {
+    // IMF-fixdate, RFC 9110 §5.6.7.
+    headers.push(["Idempotency-Expires", new Date(expiresAtMs).toUTCString()]);
+  }
+  return headers;
+}

@@ -1,0 +1,101 @@
+/**
+ * The claim, with its two complications: a lost reply is asked for once more with the same token, and a route with
+ * `onInFlight: wait` holds the duplicate until the first request has settled. Nothing is sent from here.
+ */
+import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
+import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
+import { unknownPolicy } from "../core/route.ts";
+import type { Admitted } from "./admit.ts";
+import { releaseLater } from "./settle.ts";
+import type { FlowDeps } from "./deps.ts";
+
+/** The claim that an exchange owns. */
+export interface Owned {
+  readonly id: string;
+  readonly token: string;
+  readonly fence: number;
+  /** On the clock of this process: when the lease is over at the latest. */
+  readonly leaseEndsMs: number;
+}
+
+export type Claimed =
+  | { readonly kind: "granted"; readonly owned: Owned }
+  | Exclude<ClaimAnswer, { kind: "granted" }>
+  /** The store cannot be asked, so nothing may be sent. */
+  | { readonly kind: "unavailable"; readonly cause: string }
+  | { readonly kind: "corrupt" };
+
+export async function claim(
+  admitted: Admitted,
+  id: string,
+  gone: AbortSignal,
+  deps: FlowDeps,
+): Promise<Claimed> {
+  const { policy, fingerprint, method, target } = admitted;
+  const request: ClaimRequest = {
+    id,
+    token: deps.newToken(),
+    fingerprint,
+    method,
+    target,
+    route: policy.route,
+    leaseMs: deps.limits.leaseMs,
+    unknownRetentionMs: policy.retention.unknownMs,
+    onUnknown: unknownPolicy(policy, method),
+  };
+  try {
+    const first = await ask(request, deps);
+    if (first.kind !== "busy" || policy.onInFlight === "reject") return first;
+    return await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
+  } catch (error) {
+    if (error instanceof RecordCorrupt) return { kind: "corrupt" };
+    if (!(error instanceof StoreUnavailable)) throw error;
+    // The claim may have been granted without our hearing of it. Nothing was sent, so it can be given back.
+    releaseLater(
+      { id, token: request.token, leaseEndsMs: deps.clock.monotonicMs() + request.leaseMs },
+      deps,
+    );
+    return { kind: "unavailable", cause: error.code };
+  }
+}
+
+async function ask(request: ClaimRequest, deps: FlowDeps): Promise<Claimed> {
+  const leaseEndsMs = deps.clock.monotonicMs() + request.leaseMs;
+  let answer: ClaimAnswer;
+  try {
+    answer = await deps.store.claim(request);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
+    answer = await deps.store.claim(request);
+  }
+  if (answer.kind !== "granted") return answer;
+  const { id, token } = request;
+  return { kind: "granted", owned: { id, token, fence: answer.fence, leaseEndsMs } };
+}
+
+async function waitForTurn(
+  request: ClaimRequest,
+  first: Claimed,
+  timeoutMs: number,
+  gone: AbortSignal,
+  deps: FlowDeps,
+): Promise<Claimed> {
+  const untilMs = deps.clock.monotonicMs() + timeoutMs;
+  const watch = await deps.store.watch(request.id);
+  try {
+    let answer = first;
+    for (;;) {
+      const leftMs = untilMs - deps.clock.monotonicMs();
+      if (answer.kind !== "busy" || leftMs <= 0 || gone.aborted) return answer;
+      // Asked after the watch is armed: what settled before is seen here, what settles later wakes the wait. A client
+      // that has left is not asked for again, or its turn would come with nobody to answer.
+      answer = await ask(request, deps);
+      if (answer.kind !== "busy") return answer;
+      const leaseLeftMs = answer.record.leaseUntilMs - answer.nowMs;
+      await watch.wait(Math.min(leftMs, Math.max(leaseLeftMs, 1)), gone);
+    }
+  } finally {
+    watch.close();
+  }
+}

@@ -1,0 +1,32 @@
+/** Everything that one exchange needs, handed over by the composition root. */
+import type {
+  ClaimStore,
+  Clock,
+  NewToken,
+  Observer,
+  ReadJson,
+  RecordDesk,
+  SettleSignal,
+  Upstream,
+} from "../core/ports.ts";
+import type { FindRoute } from "../core/route.ts";
+import type { Latency } from "./latency.ts";
+
+export interface FlowDeps {
+  readonly findRoute: FindRoute;
+  readonly readJson: ReadJson;
+  readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal;
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+  readonly newToken: NewToken;
+  readonly observer: Observer;
+  readonly latency: Latency;
+  readonly limits: {
+    /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
+    readonly leaseMs: number;
+    /** Bound of one call to the upstream, from the claim to the last byte of its answer. */
+    readonly deadlineMs: number;
+  };
+  /** Takes over work that outlives its exchange; a graceful stop waits for it, a rejection is logged. */
+  readonly background: (work: Promise<void>) => void;
+}

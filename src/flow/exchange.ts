@@ -1,0 +1,237 @@
+/**
+ * The line: one request, one direction.
+ *
+ *     admit(route → key → body → fingerprint) → claim → forward → settle → answer
+ *
+ * Nothing is sent without a claim, nothing is told before it is settled, and nothing here knows a socket: a client
+ * that hangs up changes nothing.
+ */
+import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
+import { originalOf } from "../core/problem.ts";
+import { retryAfterS } from "../core/recordable.ts";
+import type { StoredRecord } from "../core/record.ts";
+import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
+import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
+import { claim, type Claimed, type Owned } from "./claim.ts";
+import type { FlowDeps } from "./deps.ts";
+import { forward } from "./forward.ts";
+import { settle, type Settled } from "./settle.ts";
+import { shadow } from "./shadow.ts";
+
+/** What is known of an exchange besides its answer. */
+type Facts = Partial<
+  Pick<ExchangeReport, "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause">
+>;
+
+type Ended = Answer & { readonly facts: Facts };
+
+/** Serves one request from its first byte to its report. Rejects only on a defect of the gateway. */
+export async function exchange(
+  request: InboundRequest,
+  client: Client,
+  deps: FlowDeps,
+): Promise<void> {
+  const startedMs = deps.clock.monotonicMs();
+  const report = (
+    rest: Pick<ExchangeReport, "route" | "outcome" | "status"> & Partial<ExchangeReport>,
+  ): void =>
+    deps.observer.finished({
+      method: request.method,
+      path: splitTarget(request.target)[0],
+      durationMs: deps.clock.monotonicMs() - startedMs,
+      ...rest,
+    });
+
+  const admission = await admit(request, deps);
+  const route = admission.policy?.route ?? "none";
+  if (admission.kind === "gone") return report({ route, outcome: "client-gone", status: 0 });
+  if (admission.kind === "pass") {
+    const passed = await client.pass(admission.read);
+    return report({ route, ...passed });
+  }
+  if (admission.policy.mode === "shadow") return report(await shadow(admission, client, deps));
+
+  deps.observer.started();
+  const ended = await serve(admission, request, deps);
+  await client.send(ended.reply);
+  report({ route, outcome: ended.outcome, status: ended.reply.status, ...ended.facts });
+}
+
+async function serve(
+  admission: Extract<Admission, { kind: "admitted" | "refused" }>,
+  request: InboundRequest,
+  deps: FlowDeps,
+): Promise<Ended> {
+  const { policy } = admission;
+  if (admission.kind === "refused") {
+    const { code, detail } = admission.refusal;
+    return {
+      ...problemAnswer(code, { policy }, detail === undefined ? {} : { detail }),
+      facts: {},
+    };
+  }
+  const { admitted } = admission;
+  const { id, keyField } = admitted;
+  const about: About = { policy, id, keyField };
+
+  const claiming = deps.clock.monotonicMs();
+  const claimed = await claim(admitted, id, request.gone, deps);
+  const facts = { recordId: id, claimMs: deps.clock.monotonicMs() - claiming };
+  if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {
+    return bypass(admitted, request, about, facts, deps);
+  }
+  if (claimed.kind !== "granted") {
+    return { ...answerUngranted(claimed, about, deps), facts };
+  }
+  return execute(admitted, claimed.owned, request, about, facts, deps);
+}
+
+async function execute(
+  admitted: Admitted,
+  owned: Owned,
+  request: InboundRequest,
+  about: About,
+  claimFacts: Facts,
+  deps: FlowDeps,
+): Promise<Ended> {
+  const sending = deps.clock.monotonicMs();
+  const forwarded = await forward(admitted, owned, request.forwardHeaders, deps);
+  const settling = deps.clock.monotonicMs();
+  const settled = await settle(forwarded, owned, admitted.policy, deps);
+  const facts: Facts = {
+    ...claimFacts,
+    ...causeOf(forwarded),
+    fence: owned.fence,
+    upstreamMs: settling - sending,
+    settleMs: deps.clock.monotonicMs() - settling,
+  };
+  return { ...answerSettled(forwarded, settled, about, deps), facts };
+}
+
+/** Sends without a claim, because the route prefers a possible duplicate to no service while the store is away. */
+async function bypass(
+  admitted: Admitted,
+  request: InboundRequest,
+  about: About,
+  claimFacts: Facts,
+  deps: FlowDeps,
+): Promise<Ended> {
+  const sending = deps.clock.monotonicMs();
+  const forwarded = await forward(admitted, undefined, request.forwardHeaders, deps);
+  const facts = {
+    ...claimFacts,
+    ...causeOf(forwarded),
+    upstreamMs: deps.clock.monotonicMs() - sending,
+  };
+  return { ...answerForwarded(forwarded, "bypassed", about), facts };
+}
+
+function causeOf(forwarded: ForwardOutcome): Facts {
+  return forwarded.kind === "not-sent" || forwarded.kind === "unknown"
+    ? { cause: forwarded.cause }
+    : {};
+}
+
+/** The caller that executed is told what the record now says; see design table "Alive, but in trouble". */
+function answerSettled(
+  forwarded: ForwardOutcome,
+  settled: Settled,
+  about: About,
+  deps: FlowDeps,
+): Answer {
+  switch (settled.kind) {
+    case "recorded":
+      return answerForwarded(forwarded, "executed", about, settled.expiresAtMs);
+    case "not-recorded":
+      return answerForwarded(forwarded, "not-recorded", about);
+    case "released":
+      return answerForwarded(forwarded, "released", about);
+    case "unknown":
+      return answerForwarded(forwarded, "outcome-unknown", about);
+    case "lost":
+      // Somebody else owns the record now: whatever it says is what every caller gets. Only where an operator has
+      // forgotten it is there nothing that this answer could contradict.
+      return settled.record === undefined
+        ? answerForwarded(forwarded, "not-recorded", about)
+        : dropping(forwarded, answerRecord(settled.record, about, deps));
+    case "lost-unreadable":
+      return dropping(forwarded, problemAnswer("outcome-unknown", about, { status: 502 }));
+  }
+}
+
+/** The upstream's answer where there is one; what is missing where there is none. */
+function answerForwarded(
+  forwarded: ForwardOutcome,
+  outcome: Answer["outcome"],
+  about: About,
+  expiresAtMs?: number,
+): Answer {
+  switch (forwarded.kind) {
+    case "not-sent":
+      return problemAnswer("upstream-unreachable", about, {
+        status: forwarded.status,
+        retryAfterS: 1,
+      });
+    case "unknown":
+      return problemAnswer("outcome-unknown", about, {
+        status: forwarded.reason === "timeout" ? 504 : 502,
+      });
+    case "answered":
+      return upstreamAnswer(outcome, forwarded.answer, about, expiresAtMs);
+    case "streaming": {
+      const { status, headers, stream: body } = forwarded;
+      return upstreamAnswer(outcome, { status, headers, body }, about, expiresAtMs);
+    }
+  }
+}
+
+/** The reply replaces the upstream's answer; a body that is still coming is let go. */
+function dropping(forwarded: ForwardOutcome, answer: Answer): Answer {
+  if (forwarded.kind === "streaming") forwarded.cancel();
+  return answer;
+}
+
+function answerUngranted(
+  claimed: Exclude<Claimed, { kind: "granted" }>,
+  about: About,
+  deps: FlowDeps,
+): Answer {
+  switch (claimed.kind) {
+    case "replay":
+    case "unknown":
+      return answerRecord(claimed.record, about, deps);
+    case "busy":
+      return busyAnswer(claimed, about, deps);
+    case "mismatch":
+      return problemAnswer("key-reused", about, { original: originalOf(claimed.record) });
+    case "unavailable":
+      return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
+    case "corrupt":
+      return problemAnswer("record-corrupt", about);
+  }
+}
+
+function answerRecord(record: StoredRecord, about: About, deps: FlowDeps): Answer {
+  switch (record.state) {
+    case "completed":
+      return replayAnswer(record, about);
+    case "unknown":
+      return problemAnswer("outcome-unknown", about, { expiresAtMs: record.expiresAtMs });
+    case "in-flight":
+      return busyAnswer({ record, nowMs: record.leaseUntilMs - deps.limits.leaseMs }, about, deps);
+  }
+}
+
+function busyAnswer(
+  busy: Pick<Extract<Claimed, { kind: "busy" }>, "record" | "nowMs">,
+  about: About,
+  deps: FlowDeps,
+): Answer {
+  const { record, nowMs } = busy;
+  const leaseLeftMs = record.leaseUntilMs - nowMs;
+  const usualMs = deps.latency.usualMs(record.route);
+  return problemAnswer("in-flight", about, {
+    original: originalOf(record),
+    retryAfterS: retryAfterS(usualMs, deps.limits.leaseMs - leaseLeftMs, leaseLeftMs),
+  });
+}

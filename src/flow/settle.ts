@@ -1,0 +1,212 @@
+/**
+ * The step between the upstream's answer and the caller: what happened goes into the record first. Settle comes before
+ * answer, so a client that has seen a response can always get the same one again. Every write presents the claim's
+ * token; losing is a normal answer.
+ */
+import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import {
+  RecordCorrupt,
+  StoreFull,
+  StoreUnavailable,
+  type ForwardOutcome,
+  type StoreOperation,
+} from "../core/ports.ts";
+import type {
+  CompleteAnswer,
+  RecordedResponse,
+  StoredRecord,
+  UnknownReason,
+  WriteAnswer,
+} from "../core/record.ts";
+import type { Policy } from "../core/policy.ts";
+import type { Owned } from "./claim.ts";
+import type { FlowDeps } from "./deps.ts";
+
+/** What the record says after the write, which decides what the caller may be told. */
+export type Settled =
+  /** The answer is recorded, with or without its body, until `expiresAtMs`. */
+  | { readonly kind: "recorded"; readonly expiresAtMs: number }
+  /** The store could not be told; it is being told in the background until the lease is over. */
+  | { readonly kind: "not-recorded" }
+  /** The key is free again. */
+  | { readonly kind: "released" }
+  | { readonly kind: "unknown" }
+  /** The record is no longer this claim's. `record` is what stands there now, `undefined` where nothing does. */
+  | { readonly kind: "lost"; readonly record: StoredRecord | undefined }
+  /** Lost, and what stands there now cannot be read. */
+  | { readonly kind: "lost-unreadable" };
+
+type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;
+
+export async function settle(
+  forwarded: ForwardOutcome,
+  owned: Owned,
+  policy: Policy,
+  deps: FlowDeps,
+): Promise<Settled> {
+  switch (forwarded.kind) {
+    case "not-sent":
+      return release(owned, deps);
+    case "unknown":
+      return markUnknown(owned, forwarded.reason, policy, deps);
+    case "answered": {
+      const { status, headers, body } = forwarded.answer;
+      return settleAnswer(owned, { status, headers, body }, policy, deps);
+    }
+    case "streaming": {
+      const { status, headers } = forwarded;
+      return settleAnswer(owned, { status, headers, body: undefined }, policy, deps);
+    }
+  }
+}
+
+async function settleAnswer(
+  owned: Owned,
+  answer: RecordedResponse,
+  policy: Policy,
+  deps: FlowDeps,
+): Promise<Settled> {
+  switch (verdictOn(answer.status, policy)) {
+    case "release":
+      return release(owned, deps);
+    case "unknown":
+      return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
+    case "record":
+      return complete(
+        owned,
+        { ...answer, headers: headersToRecord(answer.headers, policy.replay.dropHeaders) },
+        policy,
+        deps,
+      );
+  }
+}
+
+async function complete(
+  owned: Owned,
+  response: RecordedResponse,
+  policy: Policy,
+  deps: FlowDeps,
+): Promise<Settled> {
+  const write = (): Promise<CompleteAnswer> =>
+    completeOrShrink(owned, response, policy.retention.completedMs, deps);
+  try {
+    const answer = await write();
+    if (answer.kind === "done") return { kind: "recorded", expiresAtMs: answer.expiresAtMs };
+    deps.observer.lostWrite("complete");
+    return await whatStandsThere(owned.id, deps);
+  } catch (error) {
+    // The caller gets the true answer; its retries are told that the record is damaged, never another answer.
+    if (error instanceof RecordCorrupt) return { kind: "not-recorded" };
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const again = async (): Promise<WriteAnswer> => (await write()).kind;
+    writeLater(owned, "complete", again, deps);
+    return { kind: "not-recorded" };
+  }
+}
+
+/** A store without room still has room for "executed, answer not kept", which is what keeps the retry from running. */
+async function completeOrShrink(
+  owned: Owned,
+  response: RecordedResponse,
+  retentionMs: number,
+  deps: FlowDeps,
+): Promise<CompleteAnswer> {
+  const { id, token } = owned;
+  try {
+    const answer = await deps.store.complete(id, token, response, retentionMs);
+    if (answer.kind === "done") deps.observer.recordedBytes(response.body?.byteLength ?? 0);
+    return answer;
+  } catch (error) {
+    if (!(error instanceof StoreFull) || response.body === undefined) throw error;
+    return deps.store.complete(id, token, { ...response, body: undefined }, retentionMs);
+  }
+}
+
+async function whatStandsThere(id: string, deps: FlowDeps): Promise<Settled> {
+  try {
+    return { kind: "lost", record: await deps.store.inspect(id) };
+  } catch (error) {
+    if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) {
+      return { kind: "lost-unreadable" };
+    }
+    throw error;
+  }
+}
+
+async function release(owned: Lease, deps: FlowDeps): Promise<Settled> {
+  const write = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
+  await writeNowOrLater(owned, "release", write, deps);
+  return { kind: "released" };
+}
+
+async function markUnknown(
+  owned: Owned,
+  reason: UnknownReason,
+  policy: Policy,
+  deps: FlowDeps,
+): Promise<Settled> {
+  deps.observer.unknownOutcome(policy.route, reason);
+  const { unknownMs } = policy.retention;
+  const write = (): Promise<WriteAnswer> =>
+    deps.store.markUnknown(owned.id, owned.token, reason, unknownMs);
+  await writeNowOrLater(owned, "mark-unknown", write, deps);
+  return { kind: "unknown" };
+}
+
+/** Gives a claim back in the background: for one whose grant may have been lost on its way to us. */
+export function releaseLater(lease: Lease, deps: FlowDeps): void {
+  const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
+  // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
+  deps.background(untilWritten(lease, write, deps).then(() => undefined));
+}
+
+async function writeNowOrLater(
+  lease: Lease,
+  operation: StoreOperation,
+  write: () => Promise<WriteAnswer>,
+  deps: FlowDeps,
+): Promise<void> {
+  try {
+    if ((await write()) === "lost") deps.observer.lostWrite(operation);
+  } catch (error) {
+    if (error instanceof RecordCorrupt) return deps.observer.lostWrite(operation);
+    if (!(error instanceof StoreUnavailable)) throw error;
+    writeLater(lease, operation, write, deps);
+  }
+}
+
+function writeLater(
+  lease: Lease,
+  operation: StoreOperation,
+  write: () => Promise<WriteAnswer>,
+  deps: FlowDeps,
+): void {
+  const work = untilWritten(lease, write, deps).then((answer) => {
+    if (answer === "lost") deps.observer.lostWrite(operation);
+  });
+  deps.background(work);
+}
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1000;
+
+/** Tries until the store answers or the lease is over; past it, the record tells the truth by itself: unknown. */
+async function untilWritten(
+  lease: Lease,
+  write: () => Promise<WriteAnswer>,
+  deps: FlowDeps,
+): Promise<WriteAnswer> {
+  let pauseMs = FIRST_PAUSE_MS;
+  while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
+    await deps.clock.sleep(pauseMs);
+    try {
+      return await write();
+    } catch (error) {
+      // What stands there is no longer a record of ours that could be written.
+      if (error instanceof RecordCorrupt) return "lost";
+      if (!(error instanceof StoreUnavailable)) throw error;
+    }
+    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+  return "lost";
+}

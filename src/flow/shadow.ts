@@ -1,0 +1,84 @@
+/**
+ * A shadow route observes and reports, and changes nothing: the request goes through the tunnel whatever the claim
+ * says, at the same time as the claim is asked. It keeps its observations under names that no enforcing route reads.
+ */
+import { verdictOn } from "../core/recordable.ts";
+import { shadowId } from "../core/key.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { Policy } from "../core/policy.ts";
+import { RecordCorrupt, StoreUnavailable, type Client, type ExchangeReport, type Passed } from "../core/ports.ts";
+import type { HeaderPair, RecordedResponse } from "../core/record.ts";
+import type { Admission, Admitted } from "./admit.ts";
+import { claim, type Claimed, type Owned } from "./claim.ts";
+import type { FlowDeps } from "./deps.ts";
+
+export type ShadowReport = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe"> &
+  Partial<ExchangeReport>;
+
+const TOLD: readonly HeaderPair[] = [["Idempotency-Status", "shadow"]];
+
+export async function shadow(
+  admission: Extract<Admission, { kind: "admitted" | "refused" }>,
+  client: Client,
+  deps: FlowDeps,
+): Promise<ShadowReport> {
+  const { policy } = admission;
+  const { route } = policy;
+  if (admission.kind === "refused") {
+    const { status } = await client.pass(admission.read, TOLD);
+    return { route, outcome: "shadow", status, wouldBe: admission.refusal.code };
+  }
+  const { admitted } = admission;
+  const id = shadowId(admitted.id);
+  // A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here.
+  const observing = claim(
+    { ...admitted, policy: { ...policy, onInFlight: "reject" } },
+    id,
+    new AbortController().signal,
+    deps,
+  );
+  const [passed, claimed] = await Promise.all([client.pass(admitted.body, TOLD), observing]);
+  if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
+  return {
+    route,
+    outcome: "shadow",
+    status: passed.status,
+    wouldBe: wouldBe(claimed, admitted),
+    recordId: id,
+  };
+}
+
+/** Remembers that the operation ran, and its status; an observation that is lost costs a count, nothing else. */
+async function note(owned: Owned, passed: Passed, policy: Policy, deps: FlowDeps): Promise<void> {
+  const { id, token } = owned;
+  const ran = passed.outcome === "passed" && verdictOn(passed.status, policy) === "record";
+  const response: RecordedResponse = { status: passed.status, headers: [], body: undefined };
+  try {
+    const written = ran
+      ? (await deps.store.complete(id, token, response, policy.retention.completedMs)).kind
+      : await deps.store.release(id, token);
+    if (written === "lost") deps.observer.lostWrite(ran ? "complete" : "release");
+  } catch (error) {
+    // Counted by the store's own metrics; the caller was served by the upstream and must not hear of it.
+    if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
+  }
+}
+
+function wouldBe(claimed: Claimed, admitted: Admitted): Outcome {
+  switch (claimed.kind) {
+    case "granted":
+      return "executed";
+    case "replay":
+      return admitted.policy.replay.as === "conflict" ? "conflict" : "replayed";
+    case "busy":
+      return "in-flight";
+    case "mismatch":
+      return "key-reused";
+    case "unknown":
+      return "outcome-unknown";
+    case "unavailable":
+      return "store-unavailable";
+    case "corrupt":
+      return "record-corrupt";
+  }
+}
