@@ -77,7 +77,7 @@ export function createClusterMetrics(options: { readonly timeoutMs: number }): C
         return { worker, snapshot };
       }),
     );
-    const present = answers.filter(({ worker }) => !worker.isDead());
+    const present = answers.filter(({ worker }) => worker.isConnected());
     const silent = present.filter(({ snapshot }) => snapshot === undefined).length;
     // Both lists are read in one go: a worker that ends between two reads would be in neither.
     const parts = [...departed, ...latest.values()];
