@@ -1,0 +1,114 @@
+/**
+ * Header fields as raw pairs: which ones end at this hop, which ones tell the upstream where a request came from, and
+ * how a head looks on the wire. Pure; values stay latin1 strings, one char per byte, in their order with repeats kept.
+ */
+import type { BlockList } from "node:net";
+import { STATUS_CODES } from "node:http";
+import { isIP, isIPv6 } from "node:net";
+import type { HeaderPair } from "../core/record.ts";
+
+/** RFC 9110 §7.6.1, and the proxy's own fields of §11.7, which are meant for the next hop alone. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Fields that say who asked and how; believed only from trusted peers. All of `x-forwarded-*` is treated alike. */
+const FORWARDING_PREFIX = "x-forwarded-";
+const FORWARDING: ReadonlySet<string> = new Set(["forwarded", "x-real-ip"]);
+
+export function isForwardingField(lowerCaseName: string): boolean {
+  return lowerCaseName.startsWith(FORWARDING_PREFIX) || FORWARDING.has(lowerCaseName);
+}
+
+/** Node's flat `rawHeaders` as pairs. */
+export function pairsOf(rawHeaders: readonly string[]): HeaderPair[] {
+  const pairs: HeaderPair[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    pairs.push([rawHeaders[at] ?? "", rawHeaders[at + 1] ?? ""]);
+  }
+  return pairs;
+}
+
+/** Every value of a field; `lowerCaseName` must be lower-case. */
+export function valuesOf(headers: readonly HeaderPair[], lowerCaseName: string): string[] {
+  return headers.filter(([name]) => name.toLowerCase() === lowerCaseName).map(([, value]) => value);
+}
+
+/** The members of a comma-separated field over all its lines, lower-case, empty ones left out (RFC 9110 §5.6.1). */
+export function tokensOf(headers: readonly HeaderPair[], lowerCaseName: string): string[] {
+  return valuesOf(headers, lowerCaseName)
+    .flatMap((value) => value.split(","))
+    .map((token) => token.trim().toLowerCase())
+    .filter((token) => token !== "");
+}
+
+/** The fields that go on to the next hop: not the hop-by-hop ones, and none that `Connection` names (RFC 9110 §7.6.1). */
+export function endToEnd(headers: readonly HeaderPair[]): HeaderPair[] {
+  const named = new Set(tokensOf(headers, "connection"));
+  return headers.filter(([name]) => {
+    const lower = name.toLowerCase();
+    return !HOP_BY_HOP.has(lower) && !named.has(lower);
+  });
+}
+
+/** Without the fields of these lower-case names. */
+export function without(headers: readonly HeaderPair[], ...names: readonly string[]): HeaderPair[] {
+  return headers.filter(([name]) => !names.includes(name.toLowerCase()));
+}
+
+/** Who is at the other end of the client's socket, and whether it is believed about who is behind it. */
+export interface Peer {
+  /** An IP address without zone; empty when the socket is already gone. */
+  readonly address: string;
+  readonly trusted: boolean;
+}
+
+/** An IPv4 address that came over an IPv6 socket is the IPv4 address. */
+export function newPeer(remoteAddress: string | undefined, trusted: BlockList): Peer {
+  const address = (remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
+  if (isIP(address) === 0) return { address: "", trusted: false };
+  return { address, trusted: trusted.check(address, isIPv6(address) ? "ipv6" : "ipv4") };
+}
+
+/**
+ * The fields for the upstream: end-to-end, without those that the forwarder writes itself (`Content-Length`,
+ * `Expect`), with `X-Forwarded-For`, `-Proto` and `-Host` set. What an untrusted peer says in `X-Forwarded-*`,
+ * `Forwarded` or `X-Real-IP` is dropped; a trusted one's is kept, and its address appended to `X-Forwarded-For`.
+ */
+export function forwardFields(headers: readonly HeaderPair[], peer: Peer): HeaderPair[] {
+  const onward = without(endToEnd(headers), "content-length", "expect");
+  const kept = onward.filter(([name]) => peer.trusted || !isForwardingField(name.toLowerCase()));
+  const chain = [...valuesOf(kept, "x-forwarded-for"), peer.address].filter((part) => part !== "");
+  const fields = without(kept, "x-forwarded-for");
+  if (chain.length > 0) fields.push(["X-Forwarded-For", chain.join(", ")]);
+  // The listener itself speaks plain HTTP; only a trusted peer can know that TLS ended before it.
+  if (valuesOf(fields, "x-forwarded-proto").length === 0) {
+    fields.push(["X-Forwarded-Proto", "http"]);
+  }
+  const [host] = valuesOf(headers, "host");
+  if (host !== undefined && valuesOf(fields, "x-forwarded-host").length === 0) {
+    fields.push(["X-Forwarded-Host", host]);
+  }
+  return fields;
+}
+
+/** Node's flat form: with it `writeHead` and `http.request` keep case, order and repeats as they are. */
+export function flat(headers: readonly HeaderPair[]): string[] {
+  return headers.flatMap(([name, value]) => [name, value]);
+}
+
+/** Status line and fields for a socket that no ServerResponse looks after, latin1. */
+export function renderHead(status: number, headers: readonly HeaderPair[]): Buffer {
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const reason = STATUS_CODES[status] ?? "";
+  return Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${lines}\r\n`, "latin1");
+}
