@@ -1,0 +1,157 @@
+/**
+ * The composition root: configuration in, something that starts and stops out. Constructs and connects; every decision
+ * lies in the rooms. Two halves, because with several workers they live in different processes: `createServing` takes
+ * the traffic, `createOperating` is the operators' port.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { createAdmin } from "./admin/server.ts";
+import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
+import type { Policy } from "./core/policy.ts";
+import type { Clock, Observer, Store } from "./core/ports.ts";
+import { isSafe, routeFinder } from "./core/route.ts";
+import type { FlowDeps } from "./flow/deps.ts";
+import { exchange } from "./flow/exchange.ts";
+import { createLatency } from "./flow/latency.ts";
+import { readJson } from "./http/json.ts";
+import { createListener } from "./http/listener.ts";
+import { createTunnel } from "./http/tunnel.ts";
+import { createUpstream } from "./http/upstream.ts";
+import type { Log } from "./observe/log.ts";
+import type { Exposition, Metrics } from "./observe/metrics.ts";
+import { observeStore } from "./observe/store.ts";
+import { createEmbeddedStore, type SettleBus } from "./store/embedded.ts";
+import { createMemoryStore } from "./store/memory.ts";
+import { createRedisStore } from "./store/redis.ts";
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One half of the gateway. `start` rejects where the port or the store's directory cannot be had. */
+export interface Half {
+  start(): Promise<Address>;
+  /** Ends gracefully: what is in flight finishes and is recorded, bounded by the upstream's deadline. */
+  stop(): Promise<void>;
+}
+
+/** `bus` tells the other workers of this host which records have settled; only the embedded store needs it. */
+export function openStore(config: StoreConfig, bus?: SettleBus): Store {
+  const { url, timeoutMs, keyPrefix, replicas } = config;
+  if (url.startsWith("memory:")) return createMemoryStore({ now: Date.now });
+  if (url.startsWith("file:")) {
+    const dir = url.slice("file:".length);
+    return createEmbeddedStore({ dir, timeoutMs, ...(bus !== undefined && { bus }) });
+  }
+  return createRedisStore({
+    url,
+    timeoutMs,
+    keyPrefix,
+    ...(replicas !== undefined && { replicas }),
+  });
+}
+
+const clock: Clock = {
+  monotonicMs: () => performance.now(),
+  sleep: async (ms, signal) => {
+    try {
+      await delay(ms, undefined, signal === undefined ? {} : { signal });
+    } catch (error) {
+      // Woken by its signal, as promised; anything else is a defect.
+      if (signal?.aborted !== true) throw error;
+    }
+  },
+};
+
+export function createServing(
+  config: GatewayConfig,
+  parts: { readonly store: Store; readonly metrics: Metrics; readonly log: Log },
+): Half {
+  const { store, metrics, log } = parts;
+  const { upstream: up, listen } = config;
+  const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
+  const observer = observing(metrics, log);
+  const upstream = createUpstream(up);
+  const tunnel = createTunnel({ ...up, idleTimeoutMs: listen.idleTimeoutMs });
+  const background = new Set<Promise<void>>();
+  const deps: FlowDeps = {
+    findRoute: routeFinder(config.routes, config.defaults),
+    readJson,
+    store: observeStore(store, metrics),
+    upstream,
+    clock,
+    newToken: () => randomBytes(16).toString("hex"),
+    observer,
+    latency: createLatency(),
+    limits: { leaseMs: config.store.leaseMs, deadlineMs: up.timeoutMs },
+    background: (work) => {
+      const tracked = work
+        .catch((error: unknown) => log.failure("background work failed", error))
+        .finally(() => background.delete(tracked));
+      background.add(tracked);
+    },
+  };
+  const listener = createListener(
+    {
+      ...listen,
+      keyHeaders: headerKeys(policies),
+      credentialHeaders: [...new Set(policies.flatMap((policy) => policy.scopeHeaders))],
+      guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),
+    },
+    tunnel,
+    (request, client) => exchange(request, client, deps),
+    observer,
+  );
+  return {
+    start: () => listener.start(),
+    async stop() {
+      await listener.stop(up.timeoutMs);
+      await Promise.race([Promise.all(background), clock.sleep(up.timeoutMs)]);
+      tunnel.close();
+      await upstream.close();
+    },
+  };
+}
+
+/** Lower-case names of all headers that some route takes its key from; the standard name always is one. */
+function headerKeys(policies: readonly Policy[]): readonly string[] {
+  const names = policies.map(({ key: { source } }) =>
+    source.from === "header" ? source.name.toLowerCase() : "idempotency-key",
+  );
+  return [...new Set(["idempotency-key", ...names])];
+}
+
+function observing(metrics: Metrics, log: Log): Observer {
+  return {
+    started: () => metrics.started(),
+    finished(report) {
+      metrics.finished(report);
+      log.exchange(report);
+    },
+    lostWrite: (operation) => metrics.lostWrite(operation),
+    unknownOutcome: (route, reason) => metrics.unknownOutcome(route, reason),
+    recordedBytes: (bytes) => metrics.recordedBytes(bytes),
+  };
+}
+
+export function createOperating(
+  config: GatewayConfig,
+  parts: {
+    readonly store: Store;
+    readonly log: Log;
+    readonly exposition: () => Promise<Exposition>;
+    /** Why no traffic should come here now; empty when ready. */
+    readonly unready: () => readonly string[];
+  },
+): Half {
+  const { store, log, exposition, unready } = parts;
+  return createAdmin({
+    ...config.admin,
+    desk: store,
+    problems: async () => [...unready(), ...(await store.problems())],
+    exposition,
+    audit: (change) => log.event("info", "record changed by an operator", { ...change }),
+    executedRetentionMs: config.defaults.retention.completedMs,
+  });
+}

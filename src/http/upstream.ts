@@ -1,0 +1,237 @@
+/**
+ * The guarded call to the upstream, by undici: one request, one captured answer, and the truth about whether anything
+ * was sent. Nothing here retries, follows a redirect or decodes a body. Pass-through traffic is the tunnel's.
+ */
+import { validateHeaderName, validateHeaderValue } from "node:http";
+import { Readable } from "node:stream";
+import { Pool, type Dispatcher } from "undici";
+import type { ForwardOutcome, OutboundRequest, Upstream } from "../core/ports.ts";
+import type { HeaderPair } from "../core/record.ts";
+import { endToEnd } from "./headers.ts";
+
+export interface UpstreamOptions {
+  /** An origin. */
+  readonly url: string;
+  readonly connectTimeoutMs: number;
+  /** At most this many connections at once. */
+  readonly connections: number;
+}
+
+export type UpstreamPool = Upstream & { close(): Promise<void> };
+
+/**
+ * How long an idle connection is kept where the upstream does not announce its own time-out. Short, because a request
+ * that meets the upstream's close half-way is an unknown outcome, and a new connection costs far less than that.
+ */
+const IDLE_MS = 500;
+
+/** An announced time-out (`Keep-Alive: timeout=…`) is used up to this long before it ends. */
+const IDLE_MARGIN_MS = 1000;
+
+export function createUpstream(options: UpstreamOptions): UpstreamPool {
+  const pool = new Pool(options.url, {
+    connections: options.connections,
+    pipelining: 1,
+    connect: { timeout: options.connectTimeoutMs },
+    keepAliveTimeout: IDLE_MS,
+    keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
+    // One deadline for the whole call, ours: undici's two would each start anew.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    allowH2: false,
+  });
+  return {
+    send: (request, limits) =>
+      new Promise((resolve) => new Call(pool, request, limits, resolve).start()),
+    close: () => pool.destroy(),
+  };
+}
+
+type Limits = Parameters<Upstream["send"]>[1];
+
+/** One call, from the pool's queue to the end of its answer. Settles its promise once. */
+class Call implements Dispatcher.DispatchHandler {
+  readonly #pool: Pool;
+  readonly #request: OutboundRequest;
+  readonly #limits: Limits;
+  readonly #resolve: (outcome: ForwardOutcome) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #settled = false;
+  #deadline: NodeJS.Timeout | undefined;
+  #status = 0;
+  #headers: readonly HeaderPair[] = [];
+  #chunks: Buffer[] = [];
+  #received = 0;
+  #stream: Readable | undefined;
+
+  constructor(
+    pool: Pool,
+    request: OutboundRequest,
+    limits: Limits,
+    resolve: (outcome: ForwardOutcome) => void,
+  ) {
+    this.#pool = pool;
+    this.#request = request;
+    this.#limits = limits;
+    this.#resolve = resolve;
+  }
+
+  start(): void {
+    const { method, target, headers, body } = this.#request;
+    this.#deadline = setTimeout(() => this.#expire(), this.#limits.deadlineMs);
+    try {
+      this.#pool.dispatch(
+        {
+          method: method as Dispatcher.HttpMethod,
+          path: target,
+          headers: headers.flat(),
+          body:
+            body.byteLength > 0 ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : null,
+        },
+        this,
+      );
+    } catch (error) {
+      // undici refuses a malformed request before it takes a connection.
+      this.#settle({ kind: "not-sent", status: 502, cause: codeOf(error) });
+    }
+  }
+
+  /** undici calls this on a connection, right before the first byte is written: what fails earlier was not sent. */
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#settled) {
+      // The caller was told "not sent" while this waited for a connection; aborting here keeps that true.
+      controller.abort(new Error("deadline over"));
+      return;
+    }
+    this.#controller = controller;
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (status < 200) return;
+    const headers = rawPairs(controller.rawHeaders);
+    if (!headers.every(isWritable)) {
+      controller.abort(new Error("malformed header"));
+      return this.#settle({ kind: "unknown", reason: "reset", cause: "malformed-header" });
+    }
+    this.#status = status;
+    this.#headers = endToEnd(headers);
+    if (this.#request.method !== "HEAD" && this.#announcesTooMuch(headers)) this.#startStream();
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#stream !== undefined) {
+      if (!this.#stream.push(chunk)) controller.pause();
+      return;
+    }
+    this.#chunks.push(chunk);
+    this.#received += chunk.byteLength;
+    if (this.#received > this.#limits.responseBytes) this.#startStream();
+  }
+
+  onResponseEnd(): void {
+    if (this.#stream !== undefined) {
+      this.#stream.push(null);
+      return;
+    }
+    const { length } = this.#chunks;
+    const body = length === 1 ? (this.#chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#chunks);
+    this.#settle({
+      kind: "answered",
+      answer: { status: this.#status, headers: this.#headers, body },
+    });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    if (this.#stream !== undefined) {
+      this.#stream.destroy(error);
+      return;
+    }
+    const cause = codeOf(error);
+    if (this.#controller === undefined) {
+      const status = cause === "UND_ERR_CONNECT_TIMEOUT" || cause === "ETIMEDOUT" ? 504 : 502;
+      return this.#settle({ kind: "not-sent", status, cause });
+    }
+    const reason = this.#status === 0 ? "reset" : "truncated";
+    this.#settle({ kind: "unknown", reason, cause });
+  }
+
+  #expire(): void {
+    if (this.#controller === undefined) {
+      return this.#settle({ kind: "not-sent", status: 504, cause: "no-connection-in-time" });
+    }
+    this.#settle({ kind: "unknown", reason: "timeout", cause: "deadline-over" });
+    this.#controller.abort(new Error("deadline over"));
+  }
+
+  #settle(outcome: ForwardOutcome): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearTimeout(this.#deadline);
+    this.#resolve(outcome);
+  }
+
+  /** Over the limit, or without end by its nature: these are told as they come and not kept. */
+  #announcesTooMuch(headers: readonly HeaderPair[]): boolean {
+    return headers.some(([name, value]) => {
+      const field = name.toLowerCase();
+      if (field === "content-length") return Number(value) > this.#limits.responseBytes;
+      return field === "content-type" && /^text\/event-stream\b/i.test(value);
+    });
+  }
+
+  /**
+   * Settles with what is there, and lets the rest come as the reader takes it. The deadline ends here: the record is
+   * already "executed, not replayable", so a long answer may take its time and an event stream may be silent.
+   */
+  #startStream(): void {
+    const stream = new Readable({
+      read: () => this.#controller?.resume(),
+      destroy: (error, done) => {
+        if (!stream.readableEnded) this.#controller?.abort(error ?? new Error("let go"));
+        done(error);
+      },
+    });
+    // Without a listener an upstream that breaks after the reader has left would end the process. The reader, where
+    // there is one, sees the error through its iterator.
+    stream.on("error", () => undefined);
+    this.#stream = stream;
+    for (const chunk of this.#chunks) stream.push(chunk);
+    this.#chunks = [];
+    this.#settle({
+      kind: "streaming",
+      status: this.#status,
+      headers: this.#headers,
+      stream,
+      cancel: () => stream.destroy(),
+    });
+  }
+}
+
+/** undici hands raw header bytes; one byte is one char (latin1), so that a replay gives the same bytes back. */
+function rawPairs(raw: Dispatcher.DispatchController["rawHeaders"]): readonly HeaderPair[] {
+  const flat: readonly (Buffer | string)[] = Array.isArray(raw) ? raw : [];
+  const pairs: HeaderPair[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([text(flat[i]), text(flat[i + 1])]);
+  return pairs;
+}
+
+function text(raw: Buffer | string | undefined): string {
+  return typeof raw === "string" ? raw : (raw?.toString("latin1") ?? "");
+}
+
+function isWritable([name, value]: HeaderPair): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** An error's code, for the log: never its message, which may quote what was sent. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "UNKNOWN";
+  const { code } = error as Error & { code?: unknown };
+  return typeof code === "string" ? code : error.name;
+}

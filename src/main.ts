@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+/**
+ * The process: arguments in, exit code out. 0 after a graceful stop, 2 for bad configuration, 1 for a failure at run
+ * time. What is served is `gateway.ts`; several processes are `workers.ts`.
+ */
+import cluster from "node:cluster";
+import { loadConfig, processEnvironment } from "./config/load.ts";
+import type { GatewayConfig } from "./config/schema.ts";
+import { createOperating, createServing, openStore } from "./gateway.ts";
+import { createLog, type Log } from "./observe/log.ts";
+import { createMetrics } from "./observe/metrics.ts";
+import { announce, startFailure, stopSignal, version } from "./process.ts";
+import { runPrimary, runWorker } from "./workers.ts";
+
+const EXIT_FAILURE = 1;
+const EXIT_BAD_CONFIGURATION = 2;
+
+async function main(): Promise<number> {
+  if (cluster.isWorker) return runWorker();
+  const loaded = loadConfig(process.argv.slice(2), processEnvironment());
+  switch (loaded.kind) {
+    case "help":
+    case "version":
+    case "print":
+      process.stdout.write(loaded.text);
+      return 0;
+    case "invalid":
+      process.stderr.write(`${loaded.problems.join("\n")}\n`);
+      return EXIT_BAD_CONFIGURATION;
+    case "check":
+      process.stdout.write(`configuration is valid: ${loaded.file}\n`);
+      return 0;
+    case "run": {
+      const log = createLog({ level: loaded.config.log.level });
+      crashOnDefect(log);
+      const { config, file } = loaded;
+      return config.workers > 1 ? runPrimary(config, file, log) : runAlone(config, file, log);
+    }
+  }
+}
+
+async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<number> {
+  let state: "starting" | "ready" | "draining" = "starting";
+  const metrics = createMetrics({
+    version,
+    routes: config.routes.map((route) => route.policy.route),
+  });
+  const store = openStore(config.store);
+  const serving = createServing(config, { store, metrics, log });
+  const operating = createOperating(config, {
+    store,
+    log,
+    exposition: () => metrics.exposition(),
+    unready: () => (state === "ready" ? [] : [state]),
+  });
+  const stopping = stopSignal(log);
+  announce(log, config, file, await serving.start(), await operating.start());
+  state = "ready";
+
+  const signal = await stopping;
+  state = "draining";
+  log.event("info", "stopping", { signal });
+  await serving.stop();
+  await operating.stop();
+  await store.close();
+  log.event("info", "stopped");
+  return 0;
+}
+
+/** A defect ends the process, told by the log's allow-list: Node's own report would print whatever an error carries. */
+function crashOnDefect(log: Log): void {
+  const crash = (error: unknown): void => {
+    log.failure("the gateway failed and ends", error);
+    process.exit(EXIT_FAILURE);
+  };
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
+}
+
+try {
+  // Exits rather than returning: a client of the store may still hold a socket that nobody needs any more.
+  process.exit(await main());
+} catch (error) {
+  process.stderr.write(`idempotency-gateway: ${startFailure(error)}\n`);
+  process.exit(EXIT_FAILURE);
+}

@@ -1,0 +1,77 @@
+/** What the main process and the workers share: who we are, when to stop, and what is said at start. */
+import { readFileSync } from "node:fs";
+import type { GatewayConfig } from "./config/schema.ts";
+import { withoutSecrets } from "./config/print.ts";
+import type { Address } from "./gateway.ts";
+import type { Log } from "./observe/log.ts";
+
+/** Of the package, from its manifest one level above this file, in `src` as in `dist`. */
+export const version = packageVersion();
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+  );
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
+    return String(manifest.version);
+  }
+  throw new Error("package.json names no version");
+}
+
+/** Resolves with the first signal that asks for a graceful stop; a second one ends the process at once. */
+export function stopSignal(log: Log): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (asked) {
+        log.event("warn", "second signal: ending without waiting", { signal });
+        process.exit(1);
+      }
+      asked = true;
+      resolve(signal);
+    };
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
+  });
+}
+
+/** The line that says where to find the gateway; with port 0 the only place that does. */
+export function announce(
+  log: Log,
+  config: GatewayConfig,
+  file: string,
+  serving: Address,
+  operating: Address,
+): void {
+  const { upstream, store, workers } = withoutSecrets(config);
+  log.event("info", "listening", {
+    address: urlOf(serving),
+    admin: urlOf(operating),
+    upstream: upstream.url,
+    store: store.url,
+    workers,
+    config: file,
+    version,
+    pid: process.pid,
+  });
+}
+
+function urlOf({ host, port }: Address): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** One line for people. A system error is told by its code and place; ours were written to be read. */
+export function startFailure(error: unknown): string {
+  if (!(error instanceof Error)) return "failed for an unknown reason";
+  const { code, address, port } = error as NodeJS.ErrnoException & {
+    address?: string;
+    port?: number;
+  };
+  if (code === "EADDRINUSE") {
+    return `cannot listen on ${address}:${port}: the port is in use. Stop what uses it, or choose another with --listen or --admin.`;
+  }
+  if (code === "EACCES" && port !== undefined) {
+    return `cannot listen on ${address}:${port}: not permitted. Choose a port above 1023 with --listen or --admin.`;
+  }
+  return error.message;
+}

@@ -1,0 +1,205 @@
+/**
+ * Several processes on one port: the primary keeps the workers alive, is the operators' port, adds up the metrics and
+ * passes on which records have settled. Workers take the traffic. All of them run the configuration that the primary
+ * has read: a replacement never meets a file that was edited meanwhile.
+ */
+import cluster, { type Worker } from "node:cluster";
+import { once } from "node:events";
+import type { GatewayConfig } from "./config/schema.ts";
+import { createOperating, createServing, openStore, type Address } from "./gateway.ts";
+import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
+import { createLog, type Log } from "./observe/log.ts";
+import { createMetrics } from "./observe/metrics.ts";
+import { announce, startFailure, stopSignal, version } from "./process.ts";
+import type { SettleBus } from "./store/embedded.ts";
+
+type ToWorker =
+  | { readonly type: "start"; readonly config: GatewayConfig }
+  | { readonly type: "settled"; readonly id: string };
+
+type ToPrimary =
+  | { readonly type: "listening"; readonly address: Address }
+  | { readonly type: "failed"; readonly reason: string }
+  | { readonly type: "settled"; readonly id: string };
+
+const SCRAPE_TIMEOUT_MS = 1000;
+const RESPAWN_PAUSE_MS = 1000;
+
+export async function runPrimary(config: GatewayConfig, file: string, log: Log): Promise<number> {
+  // Structured clones instead of JSON: the configuration holds maps.
+  cluster.setupPrimary({ serialization: "advanced" });
+  const metrics = createClusterMetrics({ timeoutMs: SCRAPE_TIMEOUT_MS });
+  const store = openStore(config.store);
+  const crew = new Crew(config, log);
+  const operating = createOperating(config, {
+    store,
+    log,
+    exposition: () => metrics.exposition(),
+    unready: () => crew.unready(),
+  });
+  const stopping = stopSignal(log);
+  try {
+    const serving = await crew.start();
+    announce(log, config, file, serving, await operating.start());
+  } catch (error) {
+    await crew.stop();
+    throw error;
+  }
+
+  const signal = await stopping;
+  log.event("info", "stopping", { signal });
+  await crew.stop();
+  await operating.stop();
+  metrics.close();
+  await store.close();
+  log.event("info", "stopped");
+  return 0;
+}
+
+/** The workers, and which of them take traffic. */
+class Crew {
+  readonly #config: GatewayConfig;
+  readonly #log: Log;
+  readonly #listening = new Set<number>();
+  readonly #respawns = new Set<NodeJS.Timeout>();
+  #stopping = false;
+
+  constructor(config: GatewayConfig, log: Log) {
+    this.#config = config;
+    this.#log = log;
+  }
+
+  /** Resolves when every worker listens; rejects with the reason of the first that cannot. */
+  async start(): Promise<Address> {
+    const workers = Array.from({ length: this.#config.workers }, () => this.#fork());
+    const [first] = await Promise.all(workers);
+    if (first === undefined) throw new Error("no worker was started");
+    cluster.on("exit", (worker, code, signal) => this.#replace(worker, signal ?? String(code)));
+    return first;
+  }
+
+  unready(): readonly string[] {
+    if (this.#stopping) return ["draining"];
+    const missing = this.#config.workers - this.#listening.size;
+    return missing === 0 ? [] : [`${missing} of ${this.#config.workers} workers not listening`];
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const timer of this.#respawns) clearTimeout(timer);
+    const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+    await Promise.all(
+      workers.map(async (worker) => {
+        if (worker.isDead()) return;
+        const ended = once(worker, "exit");
+        worker.process.kill("SIGTERM");
+        await ended;
+      }),
+    );
+  }
+
+  #fork(): Promise<Address> {
+    const worker = cluster.fork();
+    return new Promise((resolve, reject) => {
+      worker.on("online", () => tell(worker, { type: "start", config: this.#config }));
+      worker.on("message", (message: ToPrimary) => {
+        if (message.type === "listening") {
+          this.#listening.add(worker.id);
+          resolve(message.address);
+        }
+        if (message.type === "failed") reject(new Error(message.reason));
+        if (message.type === "settled") passOn(worker, message.id);
+      });
+      worker.on("exit", () => {
+        this.#listening.delete(worker.id);
+        reject(new Error("a worker ended before it listened"));
+      });
+    });
+  }
+
+  #replace(worker: Worker, how: string): void {
+    if (this.#stopping) return;
+    this.#log.event("error", "worker ended; starting another", { worker: worker.id, how });
+    const timer = setTimeout(() => {
+      this.#respawns.delete(timer);
+      this.#fork().catch((error: unknown) => this.#log.failure("worker did not start", error));
+    }, RESPAWN_PAUSE_MS);
+    this.#respawns.add(timer);
+  }
+}
+
+function passOn(from: Worker, id: string): void {
+  for (const worker of Object.values(cluster.workers ?? {})) {
+    if (worker !== undefined && worker !== from) tell(worker, { type: "settled", id });
+  }
+}
+
+function tell(worker: Worker, message: ToWorker): void {
+  // With a callback a worker that has just ended is no 'error' event here; its exit is what counts.
+  if (worker.isConnected()) worker.send(message, () => undefined);
+}
+
+/** The body of a worker process: waits for its configuration, serves, and stops when told or orphaned. */
+export async function runWorker(): Promise<number> {
+  const config = await started();
+  const log = createLog({ level: config.log.level, worker: cluster.worker?.id ?? 0 });
+  const crash = (error: unknown): void => {
+    log.failure("the worker failed and ends", error);
+    process.exit(1);
+  };
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
+  const stopping = Promise.race([stopSignal(log), once(process, "disconnect")]);
+  const metrics = createMetrics({
+    version,
+    routes: config.routes.map((route) => route.policy.route),
+  });
+  answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
+  try {
+    const store = openStore(config.store, settleBus());
+    const serving = createServing(config, { store, metrics, log });
+    await say({ type: "listening", address: await serving.start() });
+    await stopping;
+    await serving.stop();
+    await store.close();
+    return 0;
+  } catch (error) {
+    // Told to the primary, which says it once for all workers.
+    await say({ type: "failed", reason: startFailure(error) });
+    return 1;
+  }
+}
+
+function started(): Promise<GatewayConfig> {
+  return new Promise((resolve) => {
+    const onMessage = (message: ToWorker): void => {
+      if (message.type !== "start") return;
+      process.off("message", onMessage);
+      resolve(message.config);
+    };
+    process.on("message", onMessage);
+  });
+}
+
+function settleBus(): SettleBus {
+  return {
+    publish: (id) => void say({ type: "settled", id }),
+    subscribe(listener) {
+      const onMessage = (message: ToWorker): void => {
+        if (message.type === "settled") listener(message.id);
+      };
+      process.on("message", onMessage);
+      return () => {
+        process.off("message", onMessage);
+      };
+    },
+  };
+}
+
+/** Resolves when the message has left; the primary may be gone, and then this worker is about to stop by itself. */
+function say(message: ToPrimary): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) return resolve();
+    process.send(message, undefined, {}, () => resolve());
+  });
+}
