@@ -28,6 +28,9 @@ async function value(of: Metrics, name: string): Promise<number | undefined> {
   return line === undefined ? undefined : Number(line.slice(name.length + 1));
 }
 
+const names = (lines: readonly string[]) =>
+  lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
+
 function touchAll(of: Metrics): void {
   of.started();
   of.finished({ ...REPORT, upstreamMs: 5, wouldBe: "replayed" });
@@ -125,8 +128,6 @@ t.test("100,000 distinct paths, record ids, routes and methods add no series", a
   for (let n = 6; n < 100_006; n += 1) spread(n);
   const after = await series(of);
   t.equal(after.length, before.length);
-  const names = (lines: readonly string[]) =>
-    lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
   t.strictSame(names(after), names(before));
   const others =
     'idempotency_gateway_requests_total{route="none",method="OTHER",outcome="executed"}';
