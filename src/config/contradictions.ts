@@ -1,0 +1,164 @@
+/**
+ * What cannot hold together although each value alone is fine: between the sections here, within a policy in
+ * `policy-contradictions.ts`. Each message gives the reason and the way out.
+ */
+import { isIP } from "node:net";
+import { DEFAULT_REPLICAS, DEFAULTS } from "./defaults.ts";
+import type { FileConfig } from "./file-schema.ts";
+import { policyContradictions } from "./policy-contradictions.ts";
+import type { Problem } from "./problems.ts";
+import { leastLeaseMs } from "./resolve.ts";
+import { formatDuration, parseDuration } from "./units.ts";
+import { storeKind } from "./urls.ts";
+
+export interface Contradiction extends Problem {
+  /** What else was looked at. Where one of these is faulty itself, the contradiction may not exist and is not told. */
+  readonly reads: readonly string[];
+}
+
+type Sections = ReturnType<typeof sectionsOf>;
+
+/** All contradictions of a file that is sound key by key, in the order of the sections. */
+export function contradictions(file: FileConfig): readonly Contradiction[] {
+  const sections = sectionsOf(file);
+  return [
+    ...upstreamContradictions(sections),
+    ...storeContradictions(sections),
+    ...portContradictions(sections),
+    ...policyContradictions(file),
+  ];
+}
+
+/** Drops what rests on a faulty value: `cut` are the paths that were removed from the file. */
+export function certain(
+  found: readonly Contradiction[],
+  cut: readonly string[],
+): readonly Contradiction[] {
+  const touches = (read: string, faulty: string) =>
+    `${read}.`.startsWith(`${faulty}.`) ||
+    `${faulty}.`.startsWith(`${read}.`) ||
+    faulty.startsWith(`${read}[`);
+  return found.filter(({ path, reads }) =>
+    [path, ...reads]
+      // What a route does not say itself it has from the defaults.
+      .flatMap((read) => [read, read.replace(/^routes\[\d+\]\./u, "defaults.")])
+      .every((read) => cut.every((faulty) => !touches(read, faulty))),
+  );
+}
+
+function sectionsOf(file: FileConfig) {
+  return {
+    listen: { ...DEFAULTS.listen, ...file.listen },
+    upstream: { ...DEFAULTS.upstream, ...file.upstream },
+    store: { ...DEFAULTS.store, lease: undefined, replicas: undefined, ...file.store },
+    admin: { ...DEFAULTS.admin, ...file.admin },
+    workers: file.workers ?? DEFAULTS.workers,
+  };
+}
+
+function upstreamContradictions({ upstream, listen }: Sections): Contradiction[] {
+  const found: Contradiction[] = [];
+  if (ms(upstream.connectTimeout) > ms(upstream.timeout)) {
+    found.push({
+      path: "upstream.connectTimeout",
+      message: `must be at most upstream.timeout (${upstream.timeout}), which bounds the whole call, connecting included`,
+      reads: ["upstream.timeout"],
+    });
+  }
+  const url = new URL(upstream.url);
+  const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
+  const host = url.hostname.replace(/^\[|\]$/gu, "");
+  if (port === listen.port && sameInterface(host, listen.host)) {
+    found.push({
+      path: "upstream.url",
+      message:
+        "must not be the gateway's own address (listen): it would forward every request to itself",
+      reads: ["listen.host", "listen.port"],
+    });
+  }
+  return found;
+}
+
+function storeContradictions({ store, upstream, workers }: Sections): Contradiction[] {
+  const found: Contradiction[] = [];
+  const kind = storeKind(store.url);
+  if (kind === "memory" && workers > 1) {
+    found.push({
+      path: "store.url",
+      message:
+        "must not be memory: with more than one worker: each would keep records of its own and a retry could run again; use file: or redis:, or workers 1",
+      reads: ["workers"],
+    });
+  }
+  const replicasPath = "store.replicas";
+  if (store.replicas !== undefined && (kind === "file" || kind === "memory")) {
+    found.push({
+      path: replicasPath,
+      message: `must be left out with a ${kind}: store: only Redis has replicas`,
+      reads: ["store.url"],
+    });
+  }
+  if (store.replicas !== undefined && kind === "cluster") {
+    found.push({
+      path: replicasPath,
+      message:
+        "must be left out with a Cluster URL: replicas are waited for on the claim's own connection, and a Cluster client chooses connections itself",
+      reads: ["store.url"],
+    });
+  }
+  found.push(...leaseContradictions(store, upstream));
+  return found;
+}
+
+function leaseContradictions(
+  store: Sections["store"],
+  upstream: Sections["upstream"],
+): Contradiction[] {
+  if (store.lease === undefined) return [];
+  const replicas = store.replicas && (store.replicas.timeout ?? DEFAULT_REPLICAS.timeout);
+  const leastMs = leastLeaseMs(
+    ms(upstream.timeout),
+    ms(store.timeout),
+    replicas === undefined ? 0 : ms(replicas),
+  );
+  if (ms(store.lease) >= leastMs) return [];
+  const sum = [
+    `upstream.timeout (${upstream.timeout})`,
+    `2 x store.timeout (${store.timeout})`,
+    ...(replicas === undefined ? [] : [`store.replicas.timeout (${replicas})`]),
+    "1s",
+  ].join(" + ");
+  return [
+    {
+      path: "store.lease",
+      message: `must be at least ${formatDuration(leastMs)} = ${sum}: a claim must outlive the longest permitted call`,
+      reads: ["upstream.timeout", "store.timeout", "store.replicas.timeout"],
+    },
+  ];
+}
+
+function portContradictions({ listen, admin }: Sections): Contradiction[] {
+  if (listen.port !== admin.port || listen.port === 0) return [];
+  if (!sameInterface(listen.host, admin.host)) return [];
+  return [
+    {
+      path: "admin.port",
+      message: `must differ from listen.port (${listen.port}): clients and operators have separate ports`,
+      reads: ["listen.port", "listen.host", "admin.host"],
+    },
+  ];
+}
+
+/** Would a socket bound to the one be reached at the other? Names that are not resolved here count as different. */
+function sameInterface(a: string, b: string): boolean {
+  const loopback = (host: string) =>
+    host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+  const any = (host: string) => host === "0.0.0.0" || host === "::";
+  if (a.toLowerCase() === b.toLowerCase() || (any(a) && any(b))) return true;
+  return (any(a) && loopback(b)) || (any(b) && loopback(a));
+}
+
+function ms(duration: string): number {
+  // Sound values only: NaN compares false and so tells nothing.
+  return parseDuration(duration) ?? Number.NaN;
+}

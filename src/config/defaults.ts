@@ -1,0 +1,59 @@
+/**
+ * What holds where nobody said anything, in the words of the configuration file. The one place for it:
+ * `config/gateway.yaml`, the JSON Schema and the reference are held to this object by tests.
+ */
+import type { PolicyValues } from "./inherit.ts";
+
+/** No `key.name` and no `key.pointers`: they depend on `key.from`. */
+export const DEFAULT_POLICY: PolicyValues = {
+  mode: "enforce",
+  profile: "default",
+  status: {},
+  key: { from: "header", required: false, format: "any" },
+  scope: { headers: ["Authorization", "X-Api-Key"] },
+  fingerprint: { body: "raw", headers: [], ignore: [] },
+  onInFlight: "reject",
+  waitTimeout: "30s",
+  onStoreError: "reject",
+  onUnknown: "by-method",
+  retention: { completed: "24h", unknown: "72h" },
+  limits: { requestBytes: "1MiB", responseBytes: "1MiB" },
+  respond: { release: [], unknown: [], record: [] },
+  replay: { dropHeaders: [], status: {}, as: "recorded" },
+  docsUrl: "",
+};
+
+/** Where `key.from` is `header` and no name is given. */
+export const DEFAULT_KEY_NAME = "Idempotency-Key";
+
+/** No `store.lease` and no `store.replicas`: the first follows from other values, the second is off. */
+export const DEFAULTS = {
+  listen: {
+    host: "0.0.0.0",
+    port: 8080,
+    trustedProxies: ["127.0.0.0/8", "::1/128"],
+    headersTimeout: "10s",
+    bodyTimeout: "30s",
+    idleTimeout: "60s",
+    maxConnections: 0,
+  },
+  upstream: {
+    url: "http://127.0.0.1:3000",
+    connectTimeout: "2s",
+    timeout: "30s",
+    connections: 128,
+  },
+  store: { url: "file:./.idempotency", timeout: "250ms", keyPrefix: "idem:" },
+  admin: { host: "127.0.0.1", port: 9091, token: "" },
+  log: { level: "info" },
+  workers: 1,
+} as const;
+
+/** Of `store.replicas`, where it is given at all. */
+export const DEFAULT_REPLICAS = { wait: 1, timeout: "50ms" } as const;
+
+/** "Not processed": the upstream says that a retry is welcome, so the key is free again. */
+export const RELEASE_STATUSES: readonly number[] = [401, 407, 408, 421, 425, 429, 503];
+
+/** The upstream is itself a proxy here, and does not know either. */
+export const UNKNOWN_STATUSES: readonly number[] = [502, 504];

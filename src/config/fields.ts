@@ -1,0 +1,190 @@
+/**
+ * The kinds of field a configuration file has, as zod schemas whose messages say what would be right. Every field may
+ * be left out; `null` is a mistake. No message quotes a value: it may be a secret in the wrong place.
+ */
+import { z } from "zod";
+import { nearest } from "./nearest.ts";
+import {
+  DURATION_PATTERN,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+  SIZE_PATTERN,
+} from "./units.ts";
+
+/** Node's timers count milliseconds in 31 bits; a longer one would fire at once. */
+const LONGEST_TIMER_MS = 24 * 86_400_000;
+const LONGEST_RETENTION_MS = 3650 * 86_400_000;
+const LARGEST_SIZE_BYTES = 1024 ** 3;
+const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+type Fault = (value: string) => string | undefined;
+
+/** Says what a value is, never which. */
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return "an empty value";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a mapping";
+  if (typeof value === "string") return "text";
+  return typeof value === "boolean" ? "true or false" : "a number";
+}
+
+const mustBe = (expected: string) => ({
+  error: (issue: { readonly input?: unknown }) => `must be ${expected}, not ${kindOf(issue.input)}`,
+});
+
+function checked(expected: string, fault: Fault) {
+  return z.string(mustBe(expected)).superRefine((value, context) => {
+    const message = fault(value);
+    if (message !== undefined) context.addIssue({ code: "custom", message });
+  });
+}
+
+export function text(description: string, expected: string, fault: Fault) {
+  return checked(expected, fault).meta({ description }).exactOptional();
+}
+
+export function flag(description: string) {
+  return z.boolean(mustBe("true or false")).meta({ description }).exactOptional();
+}
+
+export function count(description: string, least: number, most: number) {
+  return wholeNumber(least, most).meta({ description }).exactOptional();
+}
+
+export function choice<const Values extends readonly [string, ...string[]]>(
+  description: string,
+  values: Values,
+) {
+  return z
+    .enum(values, {
+      error: ({ input }) => {
+        if (typeof input !== "string")
+          return `must be one of ${values.join(", ")}, not ${kindOf(input)}`;
+        const near = nearest(input, values);
+        const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+        return `must be one of ${values.join(", ")}${hint}`;
+      },
+    })
+    .meta({ description })
+    .exactOptional();
+}
+
+/** A duration that some timer waits for. */
+export function timer(description: string) {
+  return duration(description, 1, LONGEST_TIMER_MS);
+}
+
+/** A duration that the store counts. */
+export function retention(description: string) {
+  return duration(description, 1000, LONGEST_RETENTION_MS);
+}
+
+function duration(description: string, leastMs: number, mostMs: number) {
+  const expected = "a duration with its unit, such as 250ms, 30s or 24h";
+  const range = `must be between ${formatDuration(leastMs)} and ${formatDuration(mostMs)}`;
+  const fault = rangeFault(parseDuration, `must be ${expected}`, range, leastMs, mostMs);
+  return checked(expected, fault).meta({ description, pattern: DURATION_PATTERN }).exactOptional();
+}
+
+export function size(description: string) {
+  const expected = "a size with its unit (B, KiB, MiB, GiB), such as 64KiB or 1MiB";
+  const range = `must be at most ${formatSize(LARGEST_SIZE_BYTES)}`;
+  const fault = rangeFault(parseSize, `must be ${expected}`, range, 0, LARGEST_SIZE_BYTES);
+  return checked(expected, fault).meta({ description, pattern: SIZE_PATTERN }).exactOptional();
+}
+
+function rangeFault(
+  parse: (value: string) => number | undefined,
+  form: string,
+  range: string,
+  least: number,
+  most: number,
+): Fault {
+  return (value) => {
+    const amount = parse(value);
+    if (amount === undefined) return form;
+    return amount >= least && amount <= most ? undefined : range;
+  };
+}
+
+/** A list of texts, none of them twice; case does not tell two apart. */
+export function list(description: string, expected: string, fault: Fault) {
+  return z
+    .array(checked(expected, fault), mustBe("a list"))
+    .superRefine((values, context) =>
+      refuseRepeats(
+        values.map((v) => v.toLowerCase()),
+        context,
+      ),
+    )
+    .meta({ description })
+    .exactOptional();
+}
+
+export function methods(description: string) {
+  const fault: Fault = (value) => {
+    if (!/^[A-Z][A-Z-]{0,31}$/u.test(value)) return "must be a method in capitals, such as POST";
+    if (SAFE_METHODS.has(value))
+      return "is a safe method: it passes through and is never guarded; leave it out";
+    return value === "CONNECT" ? "is never forwarded; leave it out" : undefined;
+  };
+  return list(description, "a method such as POST", fault);
+}
+
+export function statuses(description: string) {
+  return z
+    .array(wholeNumber(200, 599), mustBe("a list of statuses"))
+    .superRefine(refuseRepeats)
+    .meta({ description })
+    .exactOptional();
+}
+
+/** Keys arrive as text whether or not they are quoted in the file. */
+export function statusMap(description: string) {
+  return z
+    .record(z.string(), wholeNumber(200, 599), mustBe("a mapping of statuses"))
+    .superRefine((map, context) => {
+      for (const key of Object.keys(map)) {
+        if (/^[2-5]\d\d$/u.test(key)) continue;
+        const message = "must be a status between 200 and 599";
+        context.addIssue({ code: "custom", path: [key], message });
+      }
+    })
+    .meta({ description, propertyNames: { pattern: "^[2-5][0-9][0-9]$" } })
+    .exactOptional();
+}
+
+export function group<Shape extends z.ZodRawShape>(description: string, shape: Shape) {
+  return z.strictObject(shape, mustBe("a mapping")).meta({ description }).exactOptional();
+}
+
+export function listOf<Item extends z.ZodType>(
+  description: string,
+  item: z.ZodExactOptional<Item>,
+) {
+  return z.array(item.unwrap(), mustBe("a list")).meta({ description }).exactOptional();
+}
+
+export function root<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, mustBe("a mapping"));
+}
+
+function wholeNumber(least: number, most: number) {
+  const range = `a whole number between ${least} and ${most}`;
+  return z
+    .int(mustBe(range))
+    .min(least, { error: `must be ${range}` })
+    .max(most, { error: `must be ${range}` });
+}
+
+function refuseRepeats(
+  values: readonly (string | number)[],
+  context: { addIssue(issue: { code: "custom"; path: number[]; message: string }): void },
+): void {
+  for (const [index, value] of values.entries()) {
+    if (values.indexOf(value) === index) continue;
+    context.addIssue({ code: "custom", path: [index], message: "stands in the list twice" });
+  }
+}

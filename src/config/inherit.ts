@@ -1,0 +1,49 @@
+/**
+ * How a route takes over what the defaults say: key by key, through every group. A list or a single value that the
+ * route gives itself replaces the inherited one whole.
+ */
+import type { PolicySettings } from "./file-schema.ts";
+
+type Group<Name extends keyof PolicySettings> = Required<NonNullable<PolicySettings[Name]>>;
+type KeySettings = NonNullable<PolicySettings["key"]>;
+/** `name` and `pointers` belong to one `from` and have no value without it. */
+export type KeyValues = Required<Omit<KeySettings, "name" | "pointers">> &
+  Pick<KeySettings, "name" | "pointers">;
+type Grouped = "key" | "scope" | "fingerprint" | "retention" | "limits" | "respond" | "replay";
+
+/** A policy in the words of the file, with every value present. */
+export type PolicyValues = Required<Omit<PolicySettings, Grouped>> & {
+  key: KeyValues;
+  scope: Group<"scope">;
+  fingerprint: Group<"fingerprint">;
+  retention: Group<"retention">;
+  limits: Group<"limits">;
+  respond: Group<"respond">;
+  replay: Group<"replay">;
+};
+
+/** `base` where `own` says nothing. */
+export function inherit(base: PolicyValues, own: PolicySettings): PolicyValues {
+  return {
+    ...base,
+    ...own,
+    status: { ...base.status, ...own.status },
+    key: inheritKey(base.key, own.key ?? {}),
+    scope: { ...base.scope, ...own.scope },
+    fingerprint: { ...base.fingerprint, ...own.fingerprint },
+    retention: { ...base.retention, ...own.retention },
+    limits: { ...base.limits, ...own.limits },
+    respond: { ...base.respond, ...own.respond },
+    replay: {
+      ...base.replay,
+      ...own.replay,
+      status: { ...base.replay.status, ...own.replay?.status },
+    },
+  };
+}
+
+/** A key taken from elsewhere does not inherit what it was called there. */
+function inheritKey(base: KeyValues, own: KeySettings): KeyValues {
+  if (own.from === undefined || own.from === base.from) return { ...base, ...own };
+  return { required: base.required, format: base.format, ...own, from: own.from };
+}

@@ -1,0 +1,80 @@
+/**
+ * The path patterns of routes, as far as the configuration has to understand them: is it one, what are its
+ * parameters, and does an earlier one leave anything to a later one. Matching requests is the core's business.
+ */
+
+/** RFC 3986 §3.3 `pchar`, percent-escapes whole. */
+const SEGMENT = /^([A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})+$/u;
+const PARAMETER = /^:[A-Za-z_][A-Za-z0-9_]*$/u;
+
+/** What is wrong with a path pattern, or `undefined`. */
+export function pathFault(path: string): string | undefined {
+  if (!path.startsWith("/")) return 'must begin with "/"';
+  if (/[?#]/u.test(path)) return "must not have a query or fragment: routes match the path alone";
+  const segments = path.slice(1).split("/");
+  const last = segments.length - 1;
+  for (const [index, segment] of segments.entries()) {
+    if (segment === "" && index < last) return 'must not have an empty segment ("//")';
+    if (segment.includes("*") && (segment !== "*" || index < last)) {
+      return 'may have "*" only as its whole last segment: /files/*';
+    }
+    // The listener refuses these before any route is tried, so a pattern with them could never match.
+    if (/^(\.|%2e){1,2}$/iu.test(segment)) return 'must not have "." or ".." segments';
+    if (/%(2f|5c|00)/iu.test(segment)) return "must not have an encoded slash, backslash or NUL";
+    if (segment.startsWith(":") && !PARAMETER.test(segment)) {
+      return "has a parameter without a proper name: write :name, of letters, digits and _";
+    }
+    if (segment !== "" && segment !== "*" && !SEGMENT.test(segment)) {
+      return "has a character that a path cannot have (RFC 3986 §3.3); percent-encode it";
+    }
+  }
+  const names = pathParameters(path);
+  const repeated = names.find((name, index) => names.indexOf(name) < index);
+  return repeated === undefined ? undefined : `names the parameter :${repeated} twice`;
+}
+
+/** The names of a pattern's parameters, without the colon. */
+export function pathParameters(path: string): readonly string[] {
+  return path
+    .split("/")
+    .filter((segment) => segment.startsWith(":"))
+    .map((segment) => segment.slice(1));
+}
+
+interface Match {
+  /** Empty: every unsafe method. */
+  readonly methods: readonly string[];
+  readonly path: string;
+}
+
+/**
+ * The indexes of the earlier matches that together leave nothing to `later`, or `undefined` when something can still
+ * reach it. Cautious: says so only where it is certain.
+ */
+export function shadowedBy(later: Match, earlier: readonly Match[]): readonly number[] | undefined {
+  const wider = [...earlier.entries()].filter(([, match]) => coversPath(match.path, later.path));
+  const all = wider.find(([, match]) => match.methods.length === 0);
+  if (all !== undefined) return [all[0]];
+  // "Every unsafe method" includes ones that nobody has listed, so listed methods never use it up.
+  if (later.methods.length === 0) return undefined;
+  const taking = wider.filter(([, match]) => match.methods.some((m) => later.methods.includes(m)));
+  const taken = new Set(taking.flatMap(([, match]) => match.methods));
+  return later.methods.every((method) => taken.has(method))
+    ? taking.map(([index]) => index)
+    : undefined;
+}
+
+function coversPath(wide: string, narrow: string): boolean {
+  const wideSegments = wide.slice(1).split("/");
+  const narrowSegments = narrow.slice(1).split("/");
+  for (const [index, segment] of wideSegments.entries()) {
+    const other = narrowSegments[index];
+    if (other === undefined) return false;
+    if (segment === "*") return true;
+    if (other === "*") return false;
+    // An empty last segment is a trailing slash; whether a parameter takes it is not decided here.
+    const covers = segment.startsWith(":") ? other !== "" : segment === other;
+    if (!covers) return false;
+  }
+  return wideSegments.length === narrowSegments.length;
+}

@@ -1,0 +1,135 @@
+/**
+ * The effective configuration in the words of the file, so that it can be saved and read again; and the one place
+ * that makes a configuration fit to be shown: no password, no token.
+ */
+import { stringify } from "yaml";
+import type { Policy, Route } from "../core/policy.ts";
+import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
+import type { FileConfig, PolicySettings } from "./file-schema.ts";
+import { PROBLEM_CODE_OF } from "./resolve.ts";
+import type { GatewayConfig } from "./schema.ts";
+import { formatDuration, formatSize } from "./units.ts";
+import { withoutPassword } from "./urls.ts";
+import { HIDDEN } from "./values.ts";
+
+/** YAML that `loadConfig` reads back to the same configuration, once hidden secrets are given again. */
+export function printConfig(config: GatewayConfig): string {
+  const heading = "# The effective configuration of idempotency-gateway. Secrets are hidden.\n";
+  return heading + stringify(describe(withoutSecrets(config)), { lineWidth: 0 });
+}
+
+/** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */
+export function withoutSecrets(config: GatewayConfig): GatewayConfig {
+  return {
+    ...config,
+    store: { ...config.store, url: withoutPassword(config.store.url) },
+    admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
+  };
+}
+
+function describe(config: GatewayConfig): FileConfig {
+  const { listen, upstream, store, admin } = config;
+  return {
+    listen: {
+      host: listen.host,
+      port: listen.port,
+      trustedProxies: [...listen.trustedProxies],
+      headersTimeout: formatDuration(listen.headersTimeoutMs),
+      bodyTimeout: formatDuration(listen.bodyTimeoutMs),
+      idleTimeout: formatDuration(listen.idleTimeoutMs),
+      maxConnections: listen.maxConnections,
+    },
+    upstream: {
+      url: upstream.url,
+      connectTimeout: formatDuration(upstream.connectTimeoutMs),
+      timeout: formatDuration(upstream.timeoutMs),
+      connections: upstream.connections,
+    },
+    store: {
+      url: store.url,
+      timeout: formatDuration(store.timeoutMs),
+      keyPrefix: store.keyPrefix,
+      lease: formatDuration(store.leaseMs),
+      ...(store.replicas && {
+        replicas: {
+          wait: store.replicas.wait,
+          timeout: formatDuration(store.replicas.timeoutMs),
+        },
+      }),
+    },
+    admin: { ...admin },
+    log: { ...config.log },
+    workers: config.workers,
+    defaults: describePolicy(config.defaults),
+    routes: config.routes.map(describeRoute),
+  };
+}
+
+function describeRoute({
+  methods,
+  path,
+  policy,
+}: Route): NonNullable<FileConfig["routes"]>[number] {
+  return { name: policy.route, match: { methods: [...methods], path }, ...describePolicy(policy) };
+}
+
+function describePolicy(policy: Policy): PolicySettings {
+  return {
+    mode: policy.mode,
+    profile: policy.profile,
+    status: describeStatus(policy.status),
+    key: describeKey(policy.key),
+    scope: { headers: [...policy.scopeHeaders] },
+    fingerprint: {
+      body: policy.fingerprint.body,
+      headers: [...policy.fingerprint.headers],
+      ignore: [...policy.fingerprint.ignore],
+    },
+    onInFlight: policy.onInFlight,
+    waitTimeout: formatDuration(policy.waitTimeoutMs),
+    onStoreError: policy.onStoreError,
+    onUnknown: policy.onUnknown,
+    retention: {
+      completed: formatDuration(policy.retention.completedMs),
+      unknown: formatDuration(policy.retention.unknownMs),
+    },
+    limits: {
+      requestBytes: formatSize(policy.limits.requestBytes),
+      responseBytes: formatSize(policy.limits.responseBytes),
+    },
+    respond: describeRespond(policy.respond),
+    replay: {
+      dropHeaders: [...policy.replay.dropHeaders],
+      status: Object.fromEntries(policy.replay.status),
+      as: policy.replay.as,
+    },
+    docsUrl: policy.docsUrl ?? "",
+  };
+}
+
+function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["status"]> {
+  const entries = Object.entries(PROBLEM_CODE_OF).flatMap(([key, code]) => {
+    const value = status[code];
+    return value === undefined ? [] : [[key, value] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+function describeKey({ source, required, format }: Policy["key"]): PolicySettings["key"] & object {
+  return source.from === "body"
+    ? { from: "body", pointers: [...source.pointers], required, format }
+    : { from: source.from, name: source.name, required, format };
+}
+
+/** What the file must say to come to these lists again: the difference to the built-in ones. */
+function describeRespond({
+  release,
+  unknown,
+}: Policy["respond"]): PolicySettings["respond"] & object {
+  const taken = new Set([...release, ...unknown]);
+  return {
+    release: release.filter((status) => !RELEASE_STATUSES.includes(status)),
+    unknown: unknown.filter((status) => !UNKNOWN_STATUSES.includes(status)),
+    record: [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status)),
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * What is wrong with a configuration, as one line per problem: where it stands, and what would be right. Turns zod's
+ * issues into such problems, and cuts the faulty parts out so that the rest can be checked further.
+ */
+import { z } from "zod";
+import { fileSchema, type FileConfig } from "./file-schema.ts";
+import { nearest } from "./nearest.ts";
+
+type Path = readonly PropertyKey[];
+
+export interface Problem {
+  /** `routes[0].key.name`; empty for the file as a whole. */
+  readonly path: string;
+  /** Says what would be right; quotes no value. */
+  readonly message: string;
+}
+
+export interface ShapeCheck {
+  readonly problems: readonly Problem[];
+  /** The file without its faulty parts; `undefined` when nothing is left to look at. */
+  readonly sound: FileConfig | undefined;
+  /** Paths of what was cut out. */
+  readonly cut: readonly string[];
+}
+
+/** Checks the file key by key. */
+export function checkShape(tree: unknown): ShapeCheck {
+  const result = fileSchema.safeParse(tree);
+  // zod's records pass over a `__proto__` member in silence, so those are looked for here.
+  const hidden = protoKeys(tree, []);
+  if (result.success && hidden.length === 0) return { problems: [], sound: result.data, cut: [] };
+  const faults = [
+    ...(result.error?.issues ?? []).flatMap(faultsOf),
+    ...hidden.map((path) => ({ path, message: "unknown key; remove it" })),
+  ].filter(({ path }, index, all) => all.findIndex((f) => samePath(f.path, path)) === index);
+  const places = faults.map(({ path }) => cuttable(path));
+  const rest = fileSchema.safeParse(without(tree, places));
+  return {
+    problems: faults.map(({ path, message }) => ({ path: formatPath(path), message })),
+    sound: rest.success ? rest.data : undefined,
+    cut: places.map(formatPath),
+  };
+}
+
+interface Fault {
+  readonly path: Path;
+  readonly message: string;
+}
+
+function faultsOf(issue: z.core.$ZodIssue): readonly Fault[] {
+  if (issue.code !== "unrecognized_keys") return [{ path: issue.path, message: issue.message }];
+  const shape = shapeAt(issue.path);
+  return issue.keys.map((key) => ({
+    path: [...issue.path, key],
+    message: `unknown key; ${hintFor(key, shape)}`,
+  }));
+}
+
+/** A near name; or where that very name belongs; or the names there are. */
+function hintFor(key: string, shape: z.core.$ZodShape): string {
+  const known = Object.keys(shape);
+  const below = known.flatMap((name) => {
+    const inner = unwrap(shape[name]);
+    return inner instanceof z.ZodObject && Object.hasOwn(inner.shape, key)
+      ? [`${name}.${key}`]
+      : [];
+  });
+  if (below.length > 0) return `did you mean ${below.map((path) => `"${path}"`).join(" or ")}?`;
+  const near = nearest(key, known);
+  return near === undefined ? `known here: ${known.join(", ")}` : `did you mean "${near}"?`;
+}
+
+function shapeAt(path: Path): z.core.$ZodShape {
+  let schema: unknown = fileSchema;
+  for (const part of path) {
+    if (schema instanceof z.ZodObject) schema = unwrap(schema.shape[String(part)]);
+    else if (schema instanceof z.ZodArray) schema = schema.element;
+  }
+  return schema instanceof z.ZodObject ? schema.shape : {};
+}
+
+function unwrap(schema: unknown): unknown {
+  return schema instanceof z.ZodExactOptional ? schema.unwrap() : schema;
+}
+
+function protoKeys(value: unknown, path: Path): readonly Path[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.keys(value).flatMap((key) => {
+    const here = [...path, Array.isArray(value) ? Number(key) : key];
+    if (key === "__proto__") return [here];
+    return protoKeys((value as Record<string, unknown>)[key], here);
+  });
+}
+
+/** One bad element spoils its list, except for `routes`, whose faults lie deeper. */
+function cuttable(path: Path): Path {
+  const deep = path[0] === "routes" && path.length > 2 ? 2 : 0;
+  const index = path.findIndex((part, at) => at >= deep && typeof part === "number");
+  return index === -1 ? path : path.slice(0, index);
+}
+
+function without(tree: unknown, places: readonly Path[]): unknown {
+  const copy: unknown = structuredClone(tree);
+  for (const place of places) {
+    let holder = copy;
+    for (const part of place.slice(0, -1)) holder = memberOf(holder, part);
+    const last = place.at(-1);
+    if (last !== undefined && typeof holder === "object" && holder !== null) {
+      Reflect.deleteProperty(holder, last);
+    }
+  }
+  return copy;
+}
+
+function memberOf(holder: unknown, part: PropertyKey): unknown {
+  // Own members only: a file's `constructor:` must not lead to Object's.
+  if (typeof holder !== "object" || holder === null || !Object.hasOwn(holder, part))
+    return undefined;
+  return (holder as Record<PropertyKey, unknown>)[part];
+}
+
+function samePath(a: Path, b: Path): boolean {
+  return a.length === b.length && a.every((part, index) => part === b[index]);
+}
+
+/** `routes[0].key.name`; a name that would be hard to read, or would break the line, is quoted as JSON. */
+export function formatPath(path: Path): string {
+  return path
+    .map((part, index) => {
+      if (typeof part === "number") return `[${part}]`;
+      const name = String(part);
+      const plain = /^[A-Za-z0-9_-]{1,64}$/u.test(name) ? name : JSON.stringify(name.slice(0, 64));
+      return index === 0 ? plain : `.${plain}`;
+    })
+    .join("");
+}

@@ -1,0 +1,194 @@
+/**
+ * From the words of the file to the values of the gateway: inheritance, built-in lists, units. Expects a file without
+ * faults and decides nothing about what may stand in it.
+ */
+import type { KeySource, Policy, RespondPolicy, Route } from "../core/policy.ts";
+import type { ProblemCode } from "../core/outcome.ts";
+import {
+  DEFAULT_KEY_NAME,
+  DEFAULT_POLICY,
+  DEFAULT_REPLICAS,
+  DEFAULTS,
+  RELEASE_STATUSES,
+  UNKNOWN_STATUSES,
+} from "./defaults.ts";
+import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
+import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
+import type { GatewayConfig, StoreConfig } from "./schema.ts";
+import { parseDuration, parseSize } from "./units.ts";
+import { readCidr } from "./values.ts";
+
+type StatusKey = keyof NonNullable<PolicySettings["status"]>;
+
+export const PROBLEM_CODE_OF: Readonly<Record<StatusKey, ProblemCode>> = {
+  keyMissing: "key-missing",
+  keyInvalid: "key-invalid",
+  keyReused: "key-reused",
+  inFlight: "in-flight",
+  outcomeUnknown: "outcome-unknown",
+  notReplayable: "not-replayable",
+  bodyTooLarge: "body-too-large",
+  storeUnavailable: "store-unavailable",
+  bodyInvalid: "body-invalid",
+};
+
+const LEASE_MARGIN_MS = 10_000;
+const LEAST_LEASE_MARGIN_MS = 1000;
+
+export function resolve(file: FileConfig): GatewayConfig {
+  const listen = { ...DEFAULTS.listen, ...file.listen };
+  const upstream = { ...DEFAULTS.upstream, ...file.upstream };
+  const admin = { ...DEFAULTS.admin, ...file.admin };
+  const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
+  const upstreamMs = ms(upstream.timeout);
+  return {
+    listen: {
+      host: listen.host,
+      port: listen.port,
+      trustedProxies: listen.trustedProxies.map((block) => readCidr(block) ?? unchecked()),
+      headersTimeoutMs: ms(listen.headersTimeout),
+      bodyTimeoutMs: ms(listen.bodyTimeout),
+      idleTimeoutMs: ms(listen.idleTimeout),
+      maxConnections: listen.maxConnections,
+    },
+    upstream: {
+      url: new URL(upstream.url).origin,
+      connectTimeoutMs: ms(upstream.connectTimeout),
+      timeoutMs: upstreamMs,
+      connections: upstream.connections,
+    },
+    store: resolveStore(file.store ?? {}, upstreamMs),
+    admin: { host: admin.host, port: admin.port, token: admin.token },
+    log: { level: file.log?.level ?? DEFAULTS.log.level },
+    workers: file.workers ?? DEFAULTS.workers,
+    defaults: resolvePolicy("default", defaults),
+    routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults)),
+  };
+}
+
+function resolveStore(own: NonNullable<FileConfig["store"]>, upstreamMs: number): StoreConfig {
+  const store = { ...DEFAULTS.store, ...own };
+  const replicas = own.replicas && { ...DEFAULT_REPLICAS, ...own.replicas };
+  const timeoutMs = ms(store.timeout);
+  const replicasMs = replicas === undefined ? 0 : ms(replicas.timeout);
+  return {
+    url: store.url,
+    timeoutMs,
+    keyPrefix: store.keyPrefix,
+    leaseMs:
+      own.lease === undefined
+        ? Math.max(upstreamMs + LEASE_MARGIN_MS, leastLeaseMs(upstreamMs, timeoutMs, replicasMs))
+        : ms(own.lease),
+    replicas: replicas && { wait: replicas.wait, timeoutMs: replicasMs },
+  };
+}
+
+/**
+ * The shortest lease that an owner cannot outlive while it does what it may: claim, wait for replicas, call the
+ * upstream, and complete, each up to its time-out.
+ */
+export function leastLeaseMs(upstreamMs: number, storeMs: number, replicasMs: number): number {
+  return upstreamMs + 2 * storeMs + replicasMs + LEAST_LEASE_MARGIN_MS;
+}
+
+function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
+  return {
+    methods: route.match?.methods ?? [],
+    path: route.match?.path ?? unchecked(),
+    policy: resolvePolicy(route.name ?? unchecked(), inherit(defaults, policyOf(route))),
+  };
+}
+
+/** What a route says beyond its name and its match. */
+export function policyOf(route: RouteSettings): PolicySettings {
+  const { name: _name, match: _match, ...policy } = route;
+  return policy;
+}
+
+function resolvePolicy(route: string, values: PolicyValues): Policy {
+  return {
+    route,
+    mode: values.mode,
+    profile: values.profile,
+    status: resolveStatus(values.status),
+    key: {
+      source: resolveSource(values.key),
+      required: values.key.required,
+      format: values.key.format,
+    },
+    scopeHeaders: lowerCase(values.scope.headers),
+    fingerprint: {
+      body: values.fingerprint.body,
+      headers: lowerCase(values.fingerprint.headers),
+      ignore: values.fingerprint.ignore,
+    },
+    onInFlight: values.onInFlight,
+    waitTimeoutMs: ms(values.waitTimeout),
+    onStoreError: values.onStoreError,
+    onUnknown: values.onUnknown,
+    retention: {
+      completedMs: ms(values.retention.completed),
+      unknownMs: ms(values.retention.unknown),
+    },
+    limits: {
+      requestBytes: parseSize(values.limits.requestBytes) ?? unchecked(),
+      responseBytes: parseSize(values.limits.responseBytes) ?? unchecked(),
+    },
+    respond: resolveRespond(values.respond),
+    replay: {
+      dropHeaders: lowerCase(values.replay.dropHeaders),
+      status: new Map(
+        Object.entries(values.replay.status).map(([from, to]) => [Number(from), to] as const),
+      ),
+      as: values.replay.as,
+    },
+    docsUrl: values.docsUrl === "" ? undefined : new URL(values.docsUrl).href,
+  };
+}
+
+function resolveStatus(status: PolicyValues["status"]): Policy["status"] {
+  const statuses: Partial<Record<ProblemCode, number>> = {};
+  for (const [key, code] of Object.entries(PROBLEM_CODE_OF) as [StatusKey, ProblemCode][]) {
+    const value = status[key];
+    if (value !== undefined) statuses[code] = value;
+  }
+  return statuses;
+}
+
+function resolveSource(key: KeyValues): KeySource {
+  switch (key.from) {
+    case "body":
+      return { from: "body", pointers: key.pointers ?? unchecked() };
+    case "header":
+      return { from: "header", name: key.name ?? DEFAULT_KEY_NAME };
+    case "query":
+    case "path":
+      return { from: key.from, name: key.name ?? unchecked() };
+  }
+}
+
+/** The built-in lists and the route's own, less what the route says differently. Sorted: an order means nothing here. */
+function resolveRespond({ release, unknown, record }: PolicyValues["respond"]): RespondPolicy {
+  const combine = (builtIn: readonly number[], own: number[], ...others: number[][]) => {
+    const less = new Set(others.flat());
+    const all = new Set([...builtIn, ...own]);
+    return [...all].filter((status) => !less.has(status)).sort((a, b) => a - b);
+  };
+  return {
+    release: combine(RELEASE_STATUSES, release, unknown, record),
+    unknown: combine(UNKNOWN_STATUSES, unknown, release, record),
+  };
+}
+
+function lowerCase(names: readonly string[]): readonly string[] {
+  return names.map((name) => name.toLowerCase());
+}
+
+function ms(duration: string): number {
+  return parseDuration(duration) ?? unchecked();
+}
+
+/** Reached only when a check in front of this file is missing: then starting would be worse than stopping. */
+function unchecked(): never {
+  throw new TypeError("the configuration was resolved before it was checked");
+}

@@ -1,0 +1,113 @@
+/**
+ * The two addresses that the gateway is told: where the upstream is and where the records are. Checks scheme and
+ * shape only; the rooms that connect read the rest. No fault quotes the URL, because both may carry a password.
+ */
+import { HIDDEN } from "./values.ts";
+
+export type StoreKind = "file" | "memory" | "redis" | "unix" | "sentinel" | "cluster";
+
+const STORE_KINDS: ReadonlyMap<string, StoreKind> = new Map([
+  ["file", "file"],
+  ["memory", "memory"],
+  ["redis", "redis"],
+  ["rediss", "redis"],
+  ["redis+unix", "unix"],
+  ["redis+sentinel", "sentinel"],
+  ["rediss+sentinel", "sentinel"],
+  ["redis+cluster", "cluster"],
+  ["rediss+cluster", "cluster"],
+]);
+
+export const STORE_SCHEMES: readonly string[] = [...STORE_KINDS.keys()].map(
+  (scheme) => `${scheme}:`,
+);
+
+/** `host`, `host:port`, `[v6]`, `[v6]:port`. */
+const NODE = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?$/u;
+/** A query parameter whose value is nobody's business: `password`, `sentinelPassword`, `token` … */
+const SECRET_PARAMETER = /([?&][^=&#]*(?:pass|secret|token|auth)[^=&#]*=)[^&#]*/giu;
+
+/** Which kind of store the URL names, judged by its scheme alone. */
+export function storeKind(url: string): StoreKind | undefined {
+  return STORE_KINDS.get(url.slice(0, Math.max(url.indexOf(":"), 0)).toLowerCase());
+}
+
+/** What is wrong with a store URL, or `undefined`. Host lists with commas are fine. */
+export function storeUrlFault(url: string): string | undefined {
+  const kind = storeKind(url);
+  const rest = url.slice(url.indexOf(":") + 1);
+  if (/[\s\u0000-\u001f]/u.test(url)) return "must not contain white space; percent-encode it";
+  switch (kind) {
+    case undefined:
+      return `must begin with one of ${STORE_SCHEMES.join(", ")}`;
+    case "memory":
+      return rest === "" ? undefined : "memory: stands alone, without anything behind it";
+    case "file":
+      return /^\/*$/u.test(rest)
+        ? "must name a directory: file:./records or file:/var/lib/gateway"
+        : undefined;
+    default:
+      return redisFault(kind, rest);
+  }
+}
+
+function redisFault(
+  kind: "redis" | "unix" | "sentinel" | "cluster",
+  rest: string,
+): string | undefined {
+  const parts = /^\/\/([^/?#]*)([^?#]*)(.*)$/u.exec(rest);
+  if (parts === null) return "must continue with // after the scheme";
+  const [, authority = "", path = "", query = ""] = parts;
+  // An unescaped "@", "/", "?" or "#" in a password would move the host into the path, and the password into messages.
+  if (`${path}${query}`.includes("@") || authority.indexOf("@") !== authority.lastIndexOf("@")) {
+    return 'has an "@" behind the host; percent-encode "@", "/", "?" and "#" in user and password';
+  }
+  if (authority.includes(`:${HIDDEN}@`) || query.includes(`=${HIDDEN}`)) {
+    return "holds the placeholder that --print-config shows; put the password itself";
+  }
+  const nodes = authority.slice(authority.indexOf("@") + 1);
+  if (kind === "unix") {
+    if (nodes !== "")
+      return "must have three slashes before the socket's path: redis+unix:///run/redis.sock";
+    return path.length > 1 ? undefined : "must name the socket: redis+unix:///run/redis.sock";
+  }
+  const good = nodes.split(",").every((node) => {
+    const match = NODE.exec(node);
+    return match !== null && (match[2] === undefined || isPort(Number(match[2])));
+  });
+  return good
+    ? undefined
+    : "must name a host: redis://HOST:6379, with several hosts HOST1:6379,HOST2:6379";
+}
+
+/** What is wrong with the upstream's URL, or `undefined`. */
+export function upstreamUrlFault(url: string): string | undefined {
+  const example = "write it as http://HOST:PORT";
+  if (/[\s\\]/u.test(url)) return `must not contain white space or a backslash; ${example}`;
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !/^[a-z]+:\/\//iu.test(url)) return `must be an origin; ${example}`;
+  if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
+    return `must begin with http:// or https://; ${example}`;
+  }
+  if (parsed.username !== "" || parsed.password !== "" || url.includes("@")) {
+    return "must not carry user and password: they would be sent with nobody's request; leave them out";
+  }
+  if (url.includes("?")) return "must not have a query: each request brings its own; leave it out";
+  if (url.includes("#")) return "must not have a fragment: it is never sent; leave it out";
+  // What is matched and fingerprinted is exactly what is forwarded (design: one canonical form), so no prefix is added.
+  if (parsed.pathname !== "/")
+    return "must not have a path: requests are forwarded to the path they came for; leave it out";
+  if (parsed.port === "0") return "must not have port 0: there is nothing to connect to";
+  return undefined;
+}
+
+/** The URL with every password replaced, and nothing else changed. For URLs that passed `storeUrlFault`. */
+export function withoutPassword(url: string): string {
+  return url
+    .replace(/^([a-z+]+:\/\/[^/?#@:]*:)[^/?#@]+@/iu, `$1${HIDDEN}@`)
+    .replace(SECRET_PARAMETER, `$1${HIDDEN}`);
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535;
+}

@@ -1,0 +1,124 @@
+/**
+ * The single values that need more than a type: hosts, address blocks, header names, JSON Pointers, documentation
+ * links. Each `…Fault` says what would be right, or `undefined` when the value is. None quotes the value: it may be a
+ * secret in the wrong place.
+ */
+import { isIP } from "node:net";
+
+/** RFC 9110 §5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u;
+const HOST_LABELS =
+  /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/u;
+
+/**
+ * Fields that frame the message or belong to one connection (RFC 9110 §7.6.1, RFC 9112 §6): they differ between a
+ * request and its retry, or do not reach the upstream at all, so none can be a key, a scope or part of a fingerprint.
+ */
+const FRAMING_FIELDS: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+export function isToken(name: string): boolean {
+  return TOKEN.test(name);
+}
+
+export function requestHeaderFault(name: string): string | undefined {
+  if (!isToken(name))
+    return "must be a header name (RFC 9110 §5.6.2: letters, digits and -_.~!#$%&'*+^`|)";
+  if (FRAMING_FIELDS.has(name.toLowerCase())) {
+    return "belongs to the connection, not to the request; name an end-to-end header";
+  }
+  return undefined;
+}
+
+export function responseHeaderFault(name: string): string | undefined {
+  return isToken(name)
+    ? undefined
+    : "must be a header name (RFC 9110 §5.6.2: letters, digits and -_.~!#$%&'*+^`|)";
+}
+
+/** For `listen.host` and `admin.host`: an IPv6 address stands without brackets there. */
+export function hostFault(host: string): string | undefined {
+  if (isIP(host) !== 0) return undefined;
+  if (host.length <= 253 && HOST_LABELS.test(host) && !/^[\d.]+$/u.test(host)) return undefined;
+  return "must be a host name or an IP address, without brackets and without a port";
+}
+
+/** A CIDR block in its plain form, a bare address as the block of that address alone; `undefined` if it is neither. */
+export function readCidr(text: string): string | undefined {
+  const match = /^([0-9A-Fa-f:.]+)(?:\/(\d{1,3}))?$/u.exec(text);
+  const address = match?.[1] ?? "";
+  const family = isIP(address);
+  if (family === 0) return undefined;
+  const widest = family === 4 ? 32 : 128;
+  const prefix = match?.[2] === undefined ? widest : Number(match[2]);
+  return prefix <= widest ? `${address.toLowerCase()}/${prefix}` : undefined;
+}
+
+export function cidrFault(text: string): string | undefined {
+  return readCidr(text) === undefined
+    ? "must be an address block such as 10.0.0.0/8 or fd00::/8, or a single IP address"
+    : undefined;
+}
+
+/** RFC 6901, without the empty pointer: the whole document as a key, or left out of a comparison, is a mistake. */
+export function pointerFault(pointer: string): string | undefined {
+  return /^(\/([^~/]|~[01])*)+$/u.test(pointer)
+    ? undefined
+    : 'must be a JSON Pointer (RFC 6901) such as /date or /items/0/id; "~" is written ~0 and "/" in a name ~1';
+}
+
+/** Of a header, a query parameter or a path parameter; which of them is judged where `from` is known. */
+export function keyNameFault(name: string): string | undefined {
+  return /^[!-~]{1,64}$/u.test(name)
+    ? undefined
+    : "must be 1 to 64 visible ASCII characters, without spaces";
+}
+
+/** Goes into a `Link` field between angle brackets, hence the narrow alphabet. Empty: no link. */
+export function docsUrlFault(url: string): string | undefined {
+  if (url === "") return undefined;
+  const plain = /^https?:\/\/[!-~]+$/u.test(url) && !/[<>"\\@]/u.test(url);
+  if (plain && URL.canParse(url)) return undefined;
+  return "must be an http:// or https:// URL without @, or empty for none";
+}
+
+/** Redis keys are `<prefix>{…}`: braces in the prefix would move the hash tag. */
+export function keyPrefixFault(prefix: string): string | undefined {
+  return /^[!-~]{1,64}$/u.test(prefix) && !/[{}*?[\]\\]/u.test(prefix)
+    ? undefined
+    : "must be 1 to 64 visible ASCII characters, without spaces and without { } * ? [ ] \\";
+}
+
+/** What `--print-config` shows in place of a secret. */
+export const HIDDEN = "********";
+
+/** RFC 6750 §2.1 carries it in one header field. Empty: none is set. */
+export function adminTokenFault(token: string): string | undefined {
+  // DANGER: a printed configuration that is saved and used must not make its own placeholder the credential.
+  if (token === HIDDEN) {
+    return "is the placeholder that --print-config shows; put the token itself, best in IDEMPOTENCY_GATEWAY_ADMIN_TOKEN";
+  }
+  return /^[!-~]{0,512}$/u.test(token)
+    ? undefined
+    : "must be at most 512 visible ASCII characters, without spaces";
+}
+
+/** A metric label and part of a record's identity. */
+export function routeNameFault(name: string): string | undefined {
+  if (name === "default" || name === "none") {
+    return `"${name}" is taken: it names the requests that no route matches; choose another name`;
+  }
+  return /^[a-z0-9][a-z0-9_-]{0,63}$/u.test(name)
+    ? undefined
+    : "must be 1 to 64 lower-case letters, digits, - or _, and begin with a letter or digit";
+}
