@@ -34,15 +34,20 @@ export function certain(
   found: readonly Contradiction[],
   cut: readonly string[],
 ): readonly Contradiction[] {
-  const touches = (read: string, faulty: string) =>
-    `${read}.`.startsWith(`${faulty}.`) ||
-    `${faulty}.`.startsWith(`${read}.`) ||
-    faulty.startsWith(`${read}[`);
   return found.filter(({ path, reads }) =>
     [path, ...reads]
       // What a route does not say itself it has from the defaults.
       .flatMap((read) => [read, read.replace(/^routes\[\d+\]\./u, "defaults.")])
       .every((read) => cut.every((faulty) => !touches(read, faulty))),
+  );
+}
+
+/** Whether the one path is the other, or leads into it. */
+function touches(read: string, faulty: string): boolean {
+  return (
+    `${read}.`.startsWith(`${faulty}.`) ||
+    `${faulty}.`.startsWith(`${read}.`) ||
+    faulty.startsWith(`${read}[`)
   );
 }
 
@@ -151,11 +156,16 @@ function portContradictions({ listen, admin }: Sections): Contradiction[] {
 
 /** Would a socket bound to the one be reached at the other? Names that are not resolved here count as different. */
 function sameInterface(a: string, b: string): boolean {
-  const loopback = (host: string) =>
-    host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
-  const any = (host: string) => host === "0.0.0.0" || host === "::";
-  if (a.toLowerCase() === b.toLowerCase() || (any(a) && any(b))) return true;
-  return (any(a) && loopback(b)) || (any(b) && loopback(a));
+  if (a.toLowerCase() === b.toLowerCase() || (isAny(a) && isAny(b))) return true;
+  return (isAny(a) && isLoopback(b)) || (isAny(b) && isLoopback(a));
+}
+
+function isAny(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 function ms(duration: string): number {

@@ -124,13 +124,14 @@ export function list(description: string, expected: string, fault: Fault) {
 }
 
 export function methods(description: string) {
-  const fault: Fault = (value) => {
-    if (!/^[A-Z][A-Z-]{0,31}$/u.test(value)) return "must be a method in capitals, such as POST";
-    if (SAFE_METHODS.has(value))
-      return "is a safe method: it passes through and is never guarded; leave it out";
-    return value === "CONNECT" ? "is never forwarded; leave it out" : undefined;
-  };
-  return list(description, "a method such as POST", fault);
+  return list(description, "a method such as POST", methodFault);
+}
+
+function methodFault(value: string): string | undefined {
+  if (!/^[A-Z][A-Z-]{0,31}$/u.test(value)) return "must be a method in capitals, such as POST";
+  if (SAFE_METHODS.has(value))
+    return "is a safe method: it passes through and is never guarded; leave it out";
+  return value === "CONNECT" ? "is never forwarded; leave it out" : undefined;
 }
 
 export function statuses(description: string) {

@@ -3,7 +3,7 @@
  * defaults are in `defaults.ts`, what contradicts what is in `contradictions.ts`. The descriptions become the JSON
  * Schema that editors show.
  */
-import { z } from "zod";
+import type { z } from "zod";
 import * as field from "./fields.ts";
 import { pathFault } from "./paths.ts";
 import { storeUrlFault, upstreamUrlFault } from "./urls.ts";
@@ -77,7 +77,7 @@ const admin = field.group("The second port: health, metrics, records.", {
   ),
 });
 
-/** Keys of `status`, in the file's spelling; `codeOf` in `resolve.ts` maps them to problem codes. */
+/** Keys of `status`, in the file's spelling; `STATUS_KEYS` in `resolve.ts` maps them to problem codes. */
 const statusFields = {
   keyMissing: field.count("A required key is missing.", 400, 599),
   keyInvalid: field.count("The key is malformed.", 400, 599),

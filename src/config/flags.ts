@@ -7,17 +7,21 @@ import { nearest } from "./nearest.ts";
 
 export const ENVIRONMENT_PREFIX = "IDEMPOTENCY_GATEWAY_";
 
-type SettingName =
-  | "config"
-  | "upstream"
-  | "listen"
-  | "admin"
-  | "store"
-  | "require-key"
-  | "workers"
-  | "log-level"
-  | "admin-token";
-type ActionName = "check" | "print-config" | "help" | "version";
+const settingNames = [
+  "config",
+  "upstream",
+  "listen",
+  "admin",
+  "store",
+  "require-key",
+  "workers",
+  "log-level",
+  "admin-token",
+] as const;
+const actionNames = ["check", "print-config", "help", "version"] as const;
+
+type SettingName = (typeof settingNames)[number];
+type ActionName = (typeof actionNames)[number];
 
 interface Setting {
   /** Stands for the value in `--help`; `undefined`: the flag takes none. */
@@ -63,8 +67,6 @@ export interface Arguments extends Settings {
   readonly actions: ReadonlySet<ActionName>;
 }
 
-const settingNames = Object.keys(SETTINGS) as SettingName[];
-const actionNames = Object.keys(ACTIONS) as ActionName[];
 const flagNames = settingNames.filter((name) => SETTINGS[name].environmentOnly !== true);
 
 /** The flags of a command line, without the program's own name. */
@@ -144,7 +146,7 @@ function unknownFlag(name: string): string {
 export function readEnvironment(env: NodeJS.ProcessEnv): Settings {
   const given = new Map<SettingName, string>();
   const problems: string[] = [];
-  for (const [variable, value] of Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [variable, value] of Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!variable.startsWith(ENVIRONMENT_PREFIX) || value === undefined) continue;
     const name = settingNames.find((known) => variableOf(known) === variable);
     if (name !== undefined) {
@@ -178,7 +180,7 @@ function unknownVariable(variable: string): string {
 function isServiceLink(variable: string, value: string): boolean {
   if (/_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$/u.test(variable)) return true;
   if (/_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/u.test(variable)) return true;
-  return /_PORT$/u.test(variable) && /^(tcp|udp|sctp):\/\//u.test(value);
+  return variable.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//u.test(value);
 }
 
 function assign(

@@ -105,6 +105,8 @@ function packagedFile(): string | undefined {
 
 function versionText(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL("package.json", PACKAGE_ROOT), "utf8"));
-  const { version } = manifest as { readonly version: string };
-  return `${version}\n`;
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
+    return `${String(manifest.version)}\n`;
+  }
+  throw new Error("package.json names no version");
 }

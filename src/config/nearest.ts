@@ -16,7 +16,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
     }))
     // A name of two letters is within two edits of every other one: at least half must stay.
     .filter(({ candidate, edits }) => edits <= furthest && edits * 2 <= candidate.length)
-    .sort((a, b) => a.edits - b.edits || b.shared - a.shared);
+    .toSorted((a, b) => a.edits - b.edits || b.shared - a.shared);
   return best?.candidate;
 }
 

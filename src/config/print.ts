@@ -6,7 +6,7 @@ import { stringify } from "yaml";
 import type { Policy, Route } from "../core/policy.ts";
 import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
 import type { FileConfig, PolicySettings } from "./file-schema.ts";
-import { PROBLEM_CODE_OF } from "./resolve.ts";
+import { STATUS_KEYS } from "./resolve.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { formatDuration, formatSize } from "./units.ts";
 import { withoutPassword } from "./urls.ts";
@@ -108,7 +108,7 @@ function describePolicy(policy: Policy): PolicySettings {
 }
 
 function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["status"]> {
-  const entries = Object.entries(PROBLEM_CODE_OF).flatMap(([key, code]) => {
+  const entries = STATUS_KEYS.flatMap(([key, code]) => {
     const value = status[code];
     return value === undefined ? [] : [[key, value] as const];
   });

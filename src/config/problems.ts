@@ -88,7 +88,7 @@ function protoKeys(value: unknown, path: Path): readonly Path[] {
   return Object.keys(value).flatMap((key) => {
     const here = [...path, Array.isArray(value) ? Number(key) : key];
     if (key === "__proto__") return [here];
-    return protoKeys((value as Record<string, unknown>)[key], here);
+    return protoKeys(memberOf(value, key), here);
   });
 }
 
@@ -116,7 +116,8 @@ function memberOf(holder: unknown, part: PropertyKey): unknown {
   // Own members only: a file's `constructor:` must not lead to Object's.
   if (typeof holder !== "object" || holder === null || !Object.hasOwn(holder, part))
     return undefined;
-  return (holder as Record<PropertyKey, unknown>)[part];
+  const member: unknown = Reflect.get(holder, part);
+  return member;
 }
 
 function samePath(a: Path, b: Path): boolean {

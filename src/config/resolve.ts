@@ -20,17 +20,18 @@ import { readCidr } from "./values.ts";
 
 type StatusKey = keyof NonNullable<PolicySettings["status"]>;
 
-export const PROBLEM_CODE_OF: Readonly<Record<StatusKey, ProblemCode>> = {
-  keyMissing: "key-missing",
-  keyInvalid: "key-invalid",
-  keyReused: "key-reused",
-  inFlight: "in-flight",
-  outcomeUnknown: "outcome-unknown",
-  notReplayable: "not-replayable",
-  bodyTooLarge: "body-too-large",
-  storeUnavailable: "store-unavailable",
-  bodyInvalid: "body-invalid",
-};
+/** What a key of `status` sets the status of. */
+export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
+  ["keyMissing", "key-missing"],
+  ["keyInvalid", "key-invalid"],
+  ["keyReused", "key-reused"],
+  ["inFlight", "in-flight"],
+  ["outcomeUnknown", "outcome-unknown"],
+  ["notReplayable", "not-replayable"],
+  ["bodyTooLarge", "body-too-large"],
+  ["storeUnavailable", "store-unavailable"],
+  ["bodyInvalid", "body-invalid"],
+];
 
 const LEASE_MARGIN_MS = 10_000;
 const LEAST_LEASE_MARGIN_MS = 1000;
@@ -148,7 +149,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
 
 function resolveStatus(status: PolicyValues["status"]): Policy["status"] {
   const statuses: Partial<Record<ProblemCode, number>> = {};
-  for (const [key, code] of Object.entries(PROBLEM_CODE_OF) as [StatusKey, ProblemCode][]) {
+  for (const [key, code] of STATUS_KEYS) {
     const value = status[key];
     if (value !== undefined) statuses[code] = value;
   }
@@ -169,15 +170,16 @@ function resolveSource(key: KeyValues): KeySource {
 
 /** The built-in lists and the route's own, less what the route says differently. Sorted: an order means nothing here. */
 function resolveRespond({ release, unknown, record }: PolicyValues["respond"]): RespondPolicy {
-  const combine = (builtIn: readonly number[], own: number[], ...others: number[][]) => {
-    const less = new Set(others.flat());
-    const all = new Set([...builtIn, ...own]);
-    return [...all].filter((status) => !less.has(status)).sort((a, b) => a - b);
-  };
   return {
-    release: combine(RELEASE_STATUSES, release, unknown, record),
-    unknown: combine(UNKNOWN_STATUSES, unknown, release, record),
+    release: allBut([...RELEASE_STATUSES, ...release], [...unknown, ...record]),
+    unknown: allBut([...UNKNOWN_STATUSES, ...unknown], [...release, ...record]),
   };
+}
+
+function allBut(statuses: readonly number[], others: readonly number[]): readonly number[] {
+  return [...new Set(statuses)]
+    .filter((status) => !others.includes(status))
+    .toSorted((a, b) => a - b);
 }
 
 function lowerCase(names: readonly string[]): readonly string[] {

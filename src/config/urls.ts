@@ -36,7 +36,7 @@ export function storeKind(url: string): StoreKind | undefined {
 export function storeUrlFault(url: string): string | undefined {
   const kind = storeKind(url);
   const rest = url.slice(url.indexOf(":") + 1);
-  if (/[\s\u0000-\u001f]/u.test(url)) return "must not contain white space; percent-encode it";
+  if (/[\s\p{Cc}]/u.test(url)) return "must not contain white space; percent-encode it";
   switch (kind) {
     case undefined:
       return `must begin with one of ${STORE_SCHEMES.join(", ")}`;
