@@ -61,13 +61,14 @@ export function createLog(options: LogOptions): Log {
     },
     options.destination ?? standardOutput(),
   );
+  const reserved = new Set(options.worker === undefined ? OWN_MEMBERS : [...OWN_MEMBERS, "worker"]);
   return {
     exchange(report) {
       const level = LEVELS[report.outcome] ?? "info";
       logger[level](exchangeFields(report), "exchange");
     },
     event(level, message, fields = {}) {
-      logger[level](eventFields(fields), printable(message, MAX_TEXT_CHARS));
+      logger[level](eventFields(fields, reserved), printable(message, MAX_TEXT_CHARS));
     },
     failure(message, error) {
       logger.error({ error: describeError(error) }, printable(message, MAX_TEXT_CHARS));
@@ -95,13 +96,13 @@ function exchangeFields(report: ExchangeReport) {
   };
 }
 
-/** pino writes these itself; a second member of the same name would make the line ambiguous to read. */
-const RESERVED: ReadonlySet<string> = new Set(["level", "time", "msg", "worker", "error"]);
+/** Written by this file itself: a second member of the same name would make the line ambiguous to read. */
+const OWN_MEMBERS = ["level", "time", "msg", "error"];
 
-function eventFields(fields: EventFields): Record<string, unknown> {
+function eventFields(fields: EventFields, reserved: ReadonlySet<string>): Record<string, unknown> {
   const told: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    told[RESERVED.has(name) ? `${name}_` : name] = fieldValue(value);
+    told[reserved.has(name) ? `${name}_` : name] = fieldValue(value);
   }
   return told;
 }

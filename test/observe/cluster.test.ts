@@ -8,6 +8,7 @@ import type { Work } from "./fixtures/worker.ts";
 cluster.setupPrimary({
   exec: new URL("./fixtures/worker.ts", import.meta.url).pathname,
   execArgv: ["--import=tsx"],
+  serialization: "advanced",
 });
 
 const EXECUTED =

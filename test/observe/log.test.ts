@@ -167,6 +167,23 @@ t.test("an event carries plain fields; anything else is told by its type alone",
   t.notMatch(raw.join(""), CANARY);
 });
 
+t.test(
+  "worker is an event's own field in the primary; in a worker it is the worker's number",
+  async (t) => {
+    const { log, lines } = capture();
+    log.event("error", "worker ended", { worker: 2 });
+    t.equal(lines()[0]?.worker, 2);
+    const raw: string[] = [];
+    const inWorker = createLog({
+      level: "info",
+      worker: 7,
+      destination: { write: (line) => void raw.push(line) },
+    });
+    inWorker.event("info", "odd", { worker: 2 });
+    t.match(JSON.parse(raw[0] ?? ""), { worker: 7, worker_: 2 });
+  },
+);
+
 t.test("an event without fields, at each level", async (t) => {
   const { log, lines } = capture();
   for (const level of ["debug", "info", "warn", "error"] as const) log.event(level, "x");

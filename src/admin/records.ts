@@ -1,0 +1,220 @@
+/**
+ * The records API: what operators may see of a record and do to it. Shows no keys, bodies, tokens or fingerprints, of
+ * targets only the path, and of recorded headers only `Location` and `Content-Type`.
+ */
+import type { ListQuery, RecordDesk } from "../core/ports.ts";
+import {
+  type ForgetAnswer,
+  type RecordState,
+  type RecordSummary,
+  type Resolution,
+  type ResolveAnswer,
+  summarise,
+} from "../core/record.ts";
+import { type AdminReply, json, noContent, problem } from "./reply.ts";
+
+/** What an operator did, for the log. `failed`: the store gave no answer, so it may or may not have happened. */
+export type Change =
+  | {
+      readonly action: "forget";
+      readonly recordId: string;
+      readonly answer: ForgetAnswer | "failed";
+    }
+  | {
+      readonly action: "resolve";
+      readonly recordId: string;
+      readonly outcome: Resolution;
+      readonly answer: ResolveAnswer | "failed";
+    };
+
+const STATES: readonly RecordState[] = ["in-flight", "completed", "unknown"];
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1000;
+const RECORD_ID = /^[0-9a-f]{64}$/;
+const CURSOR = /^[\x21-\x7e]{1,2048}$/;
+
+export async function listRecords(desk: RecordDesk, search: URLSearchParams): Promise<AdminReply> {
+  const query = readQuery(search);
+  if (typeof query === "string") return problem("request-invalid", query);
+  const page = await desk.list(query);
+  return json(200, {
+    records: page.records.map(viewOf),
+    ...(page.cursor !== undefined && { cursor: page.cursor }),
+  });
+}
+
+export async function showRecord(desk: RecordDesk, id: string): Promise<AdminReply> {
+  const record = await desk.inspect(id);
+  return record === undefined ? absent() : json(200, viewOf(summarise(record)));
+}
+
+export async function forgetRecord(
+  desk: RecordDesk,
+  id: string,
+  audit: (change: Change) => void,
+): Promise<AdminReply> {
+  const answer = await audited(
+    () => desk.forget(id),
+    (told) => audit({ action: "forget", recordId: id, answer: told }),
+  );
+  switch (answer) {
+    case "done":
+      return noContent();
+    case "absent":
+      return absent();
+    case "in-flight":
+      return problem(
+        "record-in-flight",
+        "Its request may be running at the upstream, and without the record a retry would run a second time. Wait until it settles or its leaseUntil is over.",
+      );
+  }
+}
+
+export async function resolveRecord(
+  desk: RecordDesk,
+  id: string,
+  body: string,
+  options: { readonly retentionMs: number; readonly audit: (change: Change) => void },
+): Promise<AdminReply> {
+  const outcome = readResolution(body);
+  if (outcome === undefined) {
+    return problem(
+      "request-invalid",
+      'The body must be {"outcome": "executed"} or {"outcome": "not-executed"}, and nothing else.',
+    );
+  }
+  const answer = await audited(
+    () => desk.resolve(id, outcome, options.retentionMs),
+    (told) => options.audit({ action: "resolve", recordId: id, outcome, answer: told }),
+  );
+  switch (answer) {
+    case "done":
+      return json(200, { id, outcome });
+    case "absent":
+      return absent();
+    case "not-unknown":
+      return problem(
+        "record-not-unknown",
+        "Only a record whose outcome is unknown can be resolved; this one is in flight or completed.",
+      );
+  }
+}
+
+/** 64 lower-case hex digits, as in the header `Idempotency-Record`. */
+export function isRecordId(text: string): boolean {
+  return RECORD_ID.test(text);
+}
+
+async function audited<A>(
+  call: () => Promise<A>,
+  audit: (answer: A | "failed") => void,
+): Promise<A> {
+  let answer: A;
+  try {
+    answer = await call();
+  } catch (error) {
+    audit("failed");
+    throw error;
+  }
+  audit(answer);
+  return answer;
+}
+
+function absent(): AdminReply {
+  return problem(
+    "record-absent",
+    "It never existed, was released or forgotten, or its retention is over.",
+  );
+}
+
+/** The query of a listing, or what is wrong with it. */
+function readQuery(search: URLSearchParams): ListQuery | string {
+  const known = ["state", "limit", "cursor"];
+  const names = [...search.keys()];
+  if (names.some((name) => !known.includes(name)) || new Set(names).size !== names.length) {
+    return `Only ${known.join(", ")} can be given, each at most once.`;
+  }
+  const state = search.get("state");
+  if (state !== null && !isState(state)) return `state must be one of ${STATES.join(", ")}.`;
+  const limit = search.get("limit") ?? String(DEFAULT_LIMIT);
+  if (!/^[1-9]\d{0,3}$/.test(limit) || Number(limit) > MAX_LIMIT) {
+    return `limit must be a whole number from 1 to ${MAX_LIMIT}.`;
+  }
+  const cursor = search.get("cursor");
+  if (cursor !== null && !CURSOR.test(cursor)) return "cursor must be the one of the page before.";
+  return {
+    limit: Number(limit),
+    ...(state !== null && { state }),
+    ...(cursor !== null && { cursor }),
+  };
+}
+
+function isState(text: string): text is RecordState {
+  return STATES.some((state) => state === text);
+}
+
+function readResolution(body: string): Resolution | undefined {
+  let document: unknown;
+  try {
+    document = JSON.parse(body);
+  } catch {
+    // The parser's error quotes the text; that it is no JSON is all there is to say.
+    return undefined;
+  }
+  if (typeof document !== "object" || document === null || !("outcome" in document)) {
+    return undefined;
+  }
+  const { outcome } = document;
+  const alone = Object.keys(document).length === 1;
+  return alone && (outcome === "executed" || outcome === "not-executed") ? outcome : undefined;
+}
+
+function viewOf(record: RecordSummary): object {
+  const { id, state, route, method, target, fence, createdAtMs, expiresAtMs } = record;
+  return {
+    id,
+    state,
+    route,
+    method,
+    path: target.split("?", 1)[0],
+    query: target.includes("?"),
+    fence,
+    createdAt: rfc3339(createdAtMs),
+    ...stateView(record),
+    expiresAt: rfc3339(expiresAtMs),
+  };
+}
+
+function stateView(record: RecordSummary): object {
+  switch (record.state) {
+    case "in-flight":
+      return { leaseUntil: rfc3339(record.leaseUntilMs) };
+    case "unknown":
+      return { reason: record.reason, since: rfc3339(record.sinceMs) };
+    case "completed": {
+      const { response, replayable } = record;
+      const location = field(response?.headers, "location");
+      const contentType = field(response?.headers, "content-type");
+      return {
+        completedAt: rfc3339(record.completedAtMs),
+        // No status: an operator resolved it as executed, and nobody has seen the answer.
+        status: response?.status ?? null,
+        replayable,
+        // A Location can carry a secret in its query, as a target can (a signed download, for one).
+        ...(location !== undefined && { location: location.replace(/[?#].*$/s, "?…") }),
+        ...(contentType !== undefined && { contentType }),
+      };
+    }
+  }
+}
+
+function field(
+  headers: readonly (readonly [name: string, value: string])[] | undefined,
+  wanted: string,
+): string | undefined {
+  return headers?.find(([name]) => name.toLowerCase() === wanted)?.[1];
+}
+
+function rfc3339(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,61 @@
+/**
+ * What the admin port answers: JSON, and problems (RFC 9457) that say what to do next. The table of its refusals is
+ * here; the refusals of the traffic port are `core/problem.ts`.
+ */
+
+/** `undefined` body: none, as with 204. */
+export interface AdminReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+}
+
+const TITLES = {
+  "request-invalid": [400, "The request is not acceptable"],
+  "token-missing": [401, "A bearer token is required"],
+  "token-invalid": [401, "The bearer token is not valid"],
+  "not-allowed": [403, "This is not allowed here"],
+  "not-found": [404, "There is nothing here"],
+  "record-absent": [404, "There is no such record"],
+  "method-not-allowed": [405, "This method is not supported here"],
+  "record-in-flight": [409, "The record is in flight"],
+  "record-not-unknown": [409, "There is nothing to resolve"],
+  "body-too-large": [413, "The request body is too large"],
+  "media-type-unsupported": [415, "The request body is not JSON"],
+  "internal-error": [500, "The gateway failed"],
+  "store-unavailable": [503, "The idempotency store cannot be reached"],
+  "record-corrupt": [503, "The record cannot be trusted"],
+} as const satisfies Record<string, readonly [number, string]>;
+
+export type AdminProblem = keyof typeof TITLES;
+
+/** `detail` is for people and quotes nothing that was sent, except names that this port itself knows. */
+export function problem(
+  code: AdminProblem,
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+): AdminReply {
+  const [status, title] = TITLES[code];
+  const type = `urn:idempotency-gateway:problem:${code}`;
+  return {
+    status,
+    headers: { "Content-Type": "application/problem+json", ...headers },
+    body: text({ type, title, status, detail, code }),
+  };
+}
+
+export function json(status: number, document: object): AdminReply {
+  return { status, headers: { "Content-Type": "application/json" }, body: text(document) };
+}
+
+export function noContent(): AdminReply {
+  return { status: 204, headers: {}, body: undefined };
+}
+
+export function methodNotAllowed(allow: string): AdminReply {
+  return problem("method-not-allowed", `Allowed here: ${allow}.`, { Allow: allow });
+}
+
+function text(document: object): string {
+  return `${JSON.stringify(document)}\n`;
+}

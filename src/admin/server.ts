@@ -1,0 +1,250 @@
+/**
+ * The second port, for operators: health, metrics and the records API. Never carries traffic, and keeps answering
+ * while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { RecordCorrupt, type RecordDesk, StoreUnavailable } from "../core/ports.ts";
+import { createGate, type Gate } from "./auth.ts";
+import { readJsonBody } from "./body.ts";
+import {
+  type Change,
+  forgetRecord,
+  isRecordId,
+  listRecords,
+  resolveRecord,
+  showRecord,
+} from "./records.ts";
+import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
+
+export interface AdminOptions {
+  readonly host: string;
+  /** 0 asks for any free port. */
+  readonly port: number;
+  /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
+  readonly token: string;
+  readonly desk: RecordDesk;
+  /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
+  readonly problems: () => Promise<readonly string[]>;
+  readonly exposition: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  /** Called for each change that was asked for and allowed, with what came of it. */
+  readonly audit: (change: Change & { readonly remote: string }) => void;
+  /** Broken machinery: the caller gets 500, the log the error. `message` is a fixed text. */
+  readonly failure: (message: string, error: unknown) => void;
+  /** How long an outcome resolved as executed is remembered. */
+  readonly executedRetentionMs: number;
+}
+
+export interface Admin {
+  /** Rejects with the system's error where the address cannot be had. */
+  start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Lets answers finish for a second, then closes what is left. */
+  stop(): Promise<void>;
+}
+
+/** `/readyz` answers within this time, whatever the store does. */
+const READINESS_TIMEOUT_MS = 2000;
+const STOP_GRACE_MS = 1000;
+
+/** Operators' requests are small and few: who is slow or holds on to a connection is let go early. */
+const SERVER_OPTIONS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+};
+const MAX_CONNECTIONS = 128;
+
+/** Not started yet. */
+export function createAdmin(options: AdminOptions): Admin {
+  let gate: Gate | undefined;
+  const server = createServer(SERVER_OPTIONS, (request, response) => {
+    void serve(request, response, options, gate);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  return {
+    async start() {
+      const address = await listen(server, options);
+      gate = createGate(options.token, address.host);
+      return address;
+    },
+    stop: () => close(server),
+  };
+}
+
+/** One request from start to end. Never rejects. */
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: AdminOptions,
+  gate: Gate | undefined,
+): Promise<void> {
+  // A client that leaves in the middle is its own affair; without the listeners it would be an uncaught error.
+  request.on("error", ignoreReset);
+  response.on("error", ignoreReset);
+  let reply: AdminReply;
+  try {
+    reply = await answer(request, options, gate);
+  } catch (error) {
+    reply = replyToError(error, options);
+  }
+  send(request, response, reply);
+}
+
+function ignoreReset(): void {
+  // Nothing to tell: nobody is left to hear it, and what the request changed has been audited.
+}
+
+async function answer(
+  request: IncomingMessage,
+  options: AdminOptions,
+  gate: Gate | undefined,
+): Promise<AdminReply> {
+  const target = request.url ?? "";
+  if (!target.startsWith("/")) return problem("request-invalid", "Ask with a path, as in /readyz.");
+  const queryAt = target.indexOf("?");
+  const path = queryAt === -1 ? target : target.slice(0, queryAt);
+  const open = openResource(path, options);
+  if (open !== undefined) return isRead(request) ? open() : methodNotAllowed("GET, HEAD");
+
+  const refused = gate === undefined ? problem("not-allowed", "Not ready yet.") : gate(request);
+  if (refused !== undefined) return refused;
+  const search = new URLSearchParams(queryAt === -1 ? "" : target.slice(queryAt + 1));
+  return records(request, path, search, options);
+}
+
+/** What needs no token. */
+function openResource(
+  path: string,
+  options: AdminOptions,
+): (() => Promise<AdminReply>) | undefined {
+  switch (path) {
+    case "/livez":
+      return async () => json(200, { status: "alive" });
+    case "/readyz":
+      return () => readiness(options);
+    case "/metrics":
+      return async () => {
+        const { contentType, body } = await options.exposition();
+        return { status: 200, headers: { "Content-Type": contentType }, body };
+      };
+    default:
+      return undefined;
+  }
+}
+
+async function readiness(options: AdminOptions): Promise<AdminReply> {
+  const reasons = await inTime(options.problems());
+  return reasons.length === 0
+    ? json(200, { status: "ready" })
+    : json(503, { status: "not ready", reasons });
+}
+
+function inTime(problems: Promise<readonly string[]>): Promise<readonly string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<readonly string[]>((settle) => {
+    timer = setTimeout(settle, READINESS_TIMEOUT_MS, ["the store did not say in time how it is"]);
+  });
+  return Promise.race([problems, late]).finally(() => clearTimeout(timer));
+}
+
+async function records(
+  request: IncomingMessage,
+  path: string,
+  search: URLSearchParams,
+  options: AdminOptions,
+): Promise<AdminReply> {
+  const [, id = "", action] = /^\/v1\/records(?:\/([^/]+)(?:\/(resolve))?)?$/.exec(path) ?? [];
+  if (id === "" && path !== "/v1/records") {
+    return problem("not-found", "Here are /livez, /readyz, /metrics and /v1/records.");
+  }
+  if (id === "") {
+    return isRead(request) ? listRecords(options.desk, search) : methodNotAllowed("GET, HEAD");
+  }
+  if (!isRecordId(id)) {
+    const detail = "A record id is 64 lower-case hex digits, as told in Idempotency-Record.";
+    return problem("request-invalid", detail);
+  }
+  const remote = request.socket.remoteAddress ?? "unknown";
+  const audit = (change: Change): void => options.audit({ ...change, remote });
+  if (action === "resolve") return resolve(request, id, audit, options);
+  if (isRead(request)) return showRecord(options.desk, id);
+  if (request.method === "DELETE") return forgetRecord(options.desk, id, audit);
+  return methodNotAllowed("GET, HEAD, DELETE");
+}
+
+async function resolve(
+  request: IncomingMessage,
+  id: string,
+  audit: (change: Change) => void,
+  options: AdminOptions,
+): Promise<AdminReply> {
+  if (request.method !== "POST") return methodNotAllowed("POST");
+  const body = await readJsonBody(request);
+  if (typeof body !== "string") return body;
+  return resolveRecord(options.desk, id, body, { retentionMs: options.executedRetentionMs, audit });
+}
+
+function isRead(request: IncomingMessage): boolean {
+  return request.method === "GET" || request.method === "HEAD";
+}
+
+function replyToError(error: unknown, options: AdminOptions): AdminReply {
+  if (error instanceof StoreUnavailable) {
+    const detail =
+      "Whether a change was made is not known; ask again after the time in Retry-After.";
+    return problem("store-unavailable", detail, { "Retry-After": "1" });
+  }
+  if (error instanceof RecordCorrupt) {
+    options.failure("a record cannot be trusted", error);
+    return problem(
+      "record-corrupt",
+      "What the store holds for it is damaged or is another record.",
+    );
+  }
+  options.failure("the admin port failed", error);
+  return problem("internal-error", "The log says where.");
+}
+
+function send(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
+  const body = Buffer.from(reply.body ?? "");
+  response.writeHead(reply.status, {
+    ...reply.headers,
+    ...(reply.body !== undefined && { "Content-Length": body.byteLength }),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    // What was not read of the request would be taken for the next one's beginning, or has to be waited for.
+    ...(!request.complete && { Connection: "close" }),
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function listen(
+  server: Server,
+  options: AdminOptions,
+): Promise<{ readonly host: string; readonly port: number }> {
+  return new Promise((resolveListening, reject) => {
+    server.once("error", reject);
+    server.listen({ host: options.host, port: options.port, exclusive: true }, () => {
+      server.off("error", reject);
+      const bound = server.address();
+      if (bound === null || typeof bound === "string") {
+        reject(new Error("the admin port has no address"));
+        return;
+      }
+      resolveListening({ host: bound.address, port: bound.port });
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolveClosed) => {
+    const timer = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+    // The error says that it was not running: closed is what was asked for.
+    server.close(() => {
+      clearTimeout(timer);
+      resolveClosed();
+    });
+    server.closeIdleConnections();
+  });
+}
