@@ -37,7 +37,7 @@ interface Room {
 const ROOMS: Readonly<Record<string, Room>> = {
   core: { rooms: [], packages: [], builtins: ["node:crypto"], pure: true },
   flow: { rooms: ["core"], packages: [], builtins: [], pure: true },
-  http: { rooms: ["core"], packages: ["http-proxy", "undici", "lossless-json"], builtins: "all" },
+  http: { rooms: ["core"], packages: ["http-proxy", "undici", "jsonc-parser"], builtins: "all" },
   store: { rooms: ["core"], packages: ["ioredis", "lmdb", "msgpackr"], builtins: "all" },
   lock: { rooms: ["core"], packages: ["redlock", "ioredis"], builtins: "all" },
   observe: { rooms: ["core"], packages: ["pino", "prom-client"], builtins: "all" },
