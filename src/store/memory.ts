@@ -1,0 +1,115 @@
+/**
+ * The store for tests and simulation: a bounded map in this process. It forgets everything when the process ends, and
+ * no other process sees it. Expired records make room; a live record is never evicted to make room for another.
+ */
+import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
+import { StoreFull } from "../core/ports.ts";
+import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
+import {
+  asOf,
+  decideClaim,
+  decideComplete,
+  decideForget,
+  decideMarkUnknown,
+  decideRelease,
+  decideResolve,
+  summarise,
+} from "../core/record.ts";
+import { SettleHub } from "./signal.ts";
+
+export interface MemoryStoreOptions {
+  /** The store's clock, epoch milliseconds. */
+  readonly now: () => number;
+  /** 1 and up; 100,000 when left out. */
+  readonly maxRecords?: number;
+}
+
+const DEFAULT_MAX_RECORDS = 100_000;
+/** Nobody else can settle a record here, so a waiter needs no short poll. */
+const POLL_MS = 60_000;
+
+export function createMemoryStore(options: MemoryStoreOptions): Store {
+  const { now, maxRecords = DEFAULT_MAX_RECORDS } = options;
+  const records = new Map<string, StoredRecord>();
+  const hub = new SettleHub(POLL_MS);
+  /** No record expires before this, so a full map is not searched again and again in vain. */
+  let firstExpiryMs = Number.POSITIVE_INFINITY;
+
+  function makeRoom(nowMs: number): void {
+    if (records.size < maxRecords) return;
+    if (firstExpiryMs <= nowMs) {
+      firstExpiryMs = Number.POSITIVE_INFINITY;
+      for (const [id, { expiresAtMs }] of records) {
+        if (expiresAtMs <= nowMs) records.delete(id);
+        else firstExpiryMs = Math.min(firstExpiryMs, expiresAtMs);
+      }
+    }
+    if (records.size >= maxRecords) {
+      throw new StoreFull(`The memory store holds ${maxRecords} live records and no more.`);
+    }
+  }
+
+  /** Decides and writes in one turn of the event loop, which is what makes it a transaction here. */
+  async function transact<Answer>(
+    id: string,
+    decide: (stored: StoredRecord | undefined, nowMs: number) => Decision<Answer>,
+  ): Promise<Answer> {
+    const nowMs = now();
+    const { answer, change } = decide(records.get(id), nowMs);
+    if (change.kind === "put") {
+      if (!records.has(id)) makeRoom(nowMs);
+      records.set(id, change.record);
+      firstExpiryMs = Math.min(firstExpiryMs, change.record.expiresAtMs);
+    } else if (change.kind === "delete") {
+      records.delete(id);
+    }
+    if (change.kind !== "keep") hub.wake(id);
+    return answer;
+  }
+
+  async function list({ state, limit, cursor = "" }: ListQuery): Promise<ListPage> {
+    const nowMs = now();
+    const ids = [...records.keys()].filter((id) => id > cursor).sort();
+    const page = ids.slice(0, limit);
+    const found = page
+      .map((id) => asOf(records.get(id), nowMs))
+      .filter((record) => record !== undefined)
+      .filter((record) => state === undefined || record.state === state)
+      .map(summarise);
+    const last = page.at(-1);
+    return last === undefined || ids.length === page.length
+      ? { records: found }
+      : { records: found, cursor: last };
+  }
+
+  return {
+    claim: (request) =>
+      transact(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
+    complete: (id, token, response, retentionMs) => {
+      const kept = copyOf(response);
+      return transact(id, (stored, nowMs) =>
+        decideComplete(stored, token, kept, retentionMs, nowMs),
+      );
+    },
+    release: (id, token) => transact(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
+    markUnknown: (id, token, reason, retentionMs) =>
+      transact(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
+    inspect: async (id) => asOf(records.get(id), now()),
+    list,
+    forget: (id) => transact(id, decideForget),
+    resolve: (id, outcome, retentionMs) =>
+      transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
+    watch: async (id): Promise<SettleWatch> => hub.arm(id),
+    problems: async () => [],
+    close: async () => {
+      hub.wakeAll();
+      records.clear();
+    },
+  };
+}
+
+/** The caller may reuse its buffer; the other stores serialise, so this one copies. */
+function copyOf(response: RecordedResponse): RecordedResponse {
+  const { body } = response;
+  return body === undefined ? response : { ...response, body: Uint8Array.from(body) };
+}
