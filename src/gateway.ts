@@ -152,6 +152,7 @@ export function createOperating(
     problems: async () => [...unready(), ...(await store.problems())],
     exposition,
     audit: (change) => log.event("info", "record changed by an operator", { ...change }),
+    failure: (message, error) => log.failure(message, error),
     executedRetentionMs: config.defaults.retention.completedMs,
   });
 }
