@@ -109,16 +109,25 @@ function rangeFault(
   };
 }
 
-/** A list of texts, none of them twice; case does not tell two apart. */
+/** A list of texts, none of them twice. */
 export function list(description: string, expected: string, fault: Fault) {
+  return listWithout(description, expected, fault, (value) => value);
+}
+
+/** A list of header names, none of them twice in whatever case. */
+export function headers(description: string, fault: Fault) {
+  return listWithout(description, "a header name", fault, (value) => value.toLowerCase());
+}
+
+function listWithout(
+  description: string,
+  expected: string,
+  fault: Fault,
+  identity: (value: string) => string,
+) {
   return z
     .array(checked(expected, fault), mustBe("a list"))
-    .superRefine((values, context) =>
-      refuseRepeats(
-        values.map((v) => v.toLowerCase()),
-        context,
-      ),
-    )
+    .superRefine((values, context) => refuseRepeats(values.map(identity), context))
     .meta({ description })
     .exactOptional();
 }

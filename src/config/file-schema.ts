@@ -124,17 +124,15 @@ const policyFields = {
     ]),
   }),
   scope: field.group("Who a key belongs to.", {
-    headers: field.list(
+    headers: field.headers(
       "Request headers whose values name the caller. Empty: all callers share one scope (single tenant).",
-      "a header name",
       requestHeaderFault,
     ),
   }),
   fingerprint: field.group("What makes two requests the same request.", {
     body: field.choice("raw: compare bytes. json: compare JSON by meaning.", ["raw", "json"]),
-    headers: field.list(
+    headers: field.headers(
       "Further request headers that are part of what is asked for.",
-      "a header name",
       requestHeaderFault,
     ),
     ignore: field.list(
@@ -174,11 +172,7 @@ const policyFields = {
     record: field.statuses("An answer like any other, although the built-in lists say otherwise."),
   }),
   replay: field.group("How a recorded answer is told again.", {
-    dropHeaders: field.list(
-      "Response headers that are not recorded.",
-      "a header name",
-      responseHeaderFault,
-    ),
+    dropHeaders: field.headers("Response headers that are not recorded.", responseHeaderFault),
     status: field.statusMap('Recorded status to the status of the replay: {"201": 200}.'),
     as: field.choice(
       "recorded: the answer again. see-other: 303 to its Location. conflict: 409 that tells of the original.",

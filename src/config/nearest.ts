@@ -14,8 +14,12 @@ export function nearest(name: string, known: readonly string[]): string | undefi
       edits: distance(asked, candidate.toLowerCase()),
       shared: sharedStart(asked, candidate.toLowerCase()),
     }))
-    // A name of two letters is within two edits of every other one: at least half must stay.
-    .filter(({ candidate, edits }) => edits <= furthest && edits * 2 <= candidate.length)
+    .filter(({ candidate, edits, shared }) => {
+      // One begins with the other: `warning` is `warn` written out.
+      if (shared >= 3 && (shared === asked.length || shared === candidate.length)) return true;
+      // A name of two letters is within two edits of every other one: at least half must stay.
+      return edits <= furthest && edits * 2 <= candidate.length;
+    })
     .toSorted((a, b) => a.edits - b.edits || b.shared - a.shared);
   return best?.candidate;
 }
