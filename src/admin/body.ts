@@ -4,7 +4,7 @@ import { type AdminReply, problem } from "./reply.ts";
 
 const MAX_BODY_BYTES = 16 * 1024;
 
-/** The text of a JSON body, or the refusal. Rejects when the client goes away in the middle. */
+/** The text of a JSON body, or the refusal. */
 export async function readJsonBody(request: IncomingMessage): Promise<string | AdminReply> {
   const { "content-type": type = "", "content-encoding": encoding } = request.headers;
   // A form or plain text is what a web page may send without asking first (CORS): JSON it may not.
@@ -12,9 +12,11 @@ export async function readJsonBody(request: IncomingMessage): Promise<string | A
     return problem("media-type-unsupported", "Send Content-Type: application/json, not encoded.");
   }
   const bytes = await readBounded(request);
-  if (bytes === undefined) {
+  if (bytes === "too-large") {
     return problem("body-too-large", `At most ${MAX_BODY_BYTES} bytes are read here.`);
   }
+  // Nobody is left to read this; the answer says for the caller's code that there is nothing to act on.
+  if (bytes === "gone") return problem("request-invalid", "The body did not arrive whole.");
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
@@ -23,24 +25,24 @@ export async function readJsonBody(request: IncomingMessage): Promise<string | A
   }
 }
 
-/** `undefined`: more than the limit. The rest stays unread. */
-function readBounded(request: IncomingMessage): Promise<Buffer | undefined> {
+/** `too-large`: more than the limit, the rest stays unread. `gone`: the client left in the middle. */
+function readBounded(request: IncomingMessage): Promise<Buffer | "too-large" | "gone"> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) {
-    return Promise.resolve(undefined);
+    return Promise.resolve("too-large");
   }
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let length = 0;
     request.on("data", (chunk: Buffer) => {
       length += chunk.byteLength;
       if (length > MAX_BODY_BYTES) {
         request.pause();
-        resolve(undefined);
+        resolve("too-large");
       } else {
         chunks.push(chunk);
       }
     });
     request.on("end", () => resolve(Buffer.concat(chunks)));
-    request.on("error", reject);
+    request.on("error", () => resolve("gone"));
   });
 }

@@ -227,6 +227,8 @@ function listen(
     server.once("error", reject);
     server.listen({ host: options.host, port: options.port, exclusive: true }, () => {
       server.off("error", reject);
+      // A connection that cannot be accepted (no file descriptors left) must not end the process.
+      server.on("error", (error) => options.failure("the admin port failed", error));
       const bound = server.address();
       if (bound === null || typeof bound === "string") {
         reject(new Error("the admin port has no address"));
