@@ -25,8 +25,8 @@ export interface MemoryStoreOptions {
 }
 
 const DEFAULT_MAX_RECORDS = 100_000;
-/** Nobody else can settle a record here, so a waiter needs no short poll. */
-const POLL_MS = 60_000;
+/** A lease that runs out notifies nobody, so a waiter looks again after this. */
+const POLL_MS = 1000;
 
 export function createMemoryStore(options: MemoryStoreOptions): Store {
   const { now, maxRecords = DEFAULT_MAX_RECORDS } = options;

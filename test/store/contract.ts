@@ -1,0 +1,460 @@
+/**
+ * What every store answers in every state, as one suite. It knows no store: `makeStore` brings one, and `pass` lets its
+ * clock run (a fake clock is moved; a real one is waited for by asking it).
+ */
+import { randomBytes } from "node:crypto";
+import type { Test } from "tap";
+import type { Store } from "../../src/core/ports.ts";
+import type { ClaimRequest, RecordedResponse } from "../../src/core/record.ts";
+import { RESOLVED_TOKEN } from "../../src/core/record.ts";
+
+export interface StoreUnderTest {
+  readonly store: Store;
+  /** Resolves once the store's clock has advanced by at least `ms`. */
+  readonly pass: (ms: number) => Promise<void>;
+}
+
+export type MakeStore = (t: Test) => Promise<StoreUnderTest>;
+
+export const hex = (bytes: number): string => randomBytes(bytes).toString("hex");
+
+/** A claim that lasts through a test; what matters to a test is said by it. */
+export function claimOf(over: Partial<ClaimRequest> = {}): ClaimRequest {
+  return {
+    id: hex(32),
+    token: hex(16),
+    fingerprint: "ab".repeat(32),
+    method: "POST",
+    target: "/v1/charges?x=1",
+    route: "charges",
+    leaseMs: 60_000,
+    unknownRetentionMs: 60_000,
+    onUnknown: "block",
+    ...over,
+  };
+}
+
+export const answerOf = (over: Partial<RecordedResponse> = {}): RecordedResponse => ({
+  status: 201,
+  headers: [["Content-Type", "application/json"]],
+  body: Buffer.from('{"id":1}'),
+  ...over,
+});
+
+const DAY_MS = 86_400_000;
+const OTHER = "cd".repeat(32);
+
+export function storeContract(t: Test, makeStore: MakeStore): void {
+  t.test("claims", (t) => claims(t, makeStore));
+  t.test("writes by the owner", (t) => ownerWrites(t, makeStore));
+  t.test("leases and retention", (t) => time(t, makeStore));
+  t.test("operators", (t) => operators(t, makeStore));
+  t.test("fidelity", (t) => fidelity(t, makeStore));
+  t.test("waiting", (t) => waiting(t, makeStore));
+}
+
+async function claims(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store } = await makeStore(t);
+
+  t.test(
+    "an absent key is granted with fence 1, and the same token is granted again",
+    async (t) => {
+      const claim = claimOf();
+      t.same(await store.claim(claim), { kind: "granted", fence: 1 });
+      t.same(await store.claim(claim), { kind: "granted", fence: 1 });
+    },
+  );
+
+  t.test("another token is busy, with the record that is in flight", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    const answer = await store.claim({ ...claim, token: hex(16) });
+    if (answer.kind !== "busy") return t.fail(answer.kind);
+    const { id, token, fingerprint, method, target, route } = claim;
+    t.match(answer.record, {
+      state: "in-flight",
+      fence: 1,
+      id,
+      token,
+      fingerprint,
+      method,
+      target,
+      route,
+    });
+    t.equal(answer.record.leaseUntilMs, answer.record.createdAtMs + claim.leaseMs);
+    t.equal(answer.record.expiresAtMs, answer.record.leaseUntilMs + claim.unknownRetentionMs);
+    t.ok(answer.nowMs >= answer.record.createdAtMs);
+  });
+
+  t.test("a hundred tokens at once: one is granted, the others are busy", async (t) => {
+    const id = hex(32);
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => store.claim(claimOf({ id }))),
+    );
+    t.equal(answers.filter(({ kind }) => kind === "granted").length, 1);
+    t.equal(answers.filter(({ kind }) => kind === "busy").length, 99);
+  });
+
+  t.test("mismatch comes before busy, replay and unknown, and carries no body", async (t) => {
+    for (const state of ["in-flight", "completed", "unknown"] as const) {
+      const claim = claimOf({ onUnknown: "resend" });
+      await store.claim(claim);
+      if (state === "completed") await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+      if (state === "unknown") await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+      const answer = await store.claim({ ...claim, token: hex(16), fingerprint: OTHER });
+      if (answer.kind !== "mismatch") return t.fail(answer.kind);
+      t.match(answer.record, { state, fingerprint: claim.fingerprint });
+      if (answer.record.state !== "completed") continue;
+      t.same(answer.record.response, { ...answerOf(), body: undefined });
+      t.equal(answer.record.replayable, true);
+    }
+  });
+
+  t.test("the owner's own token with another fingerprint is a mismatch too", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    t.equal((await store.claim({ ...claim, fingerprint: OTHER })).kind, "mismatch");
+  });
+
+  t.test(
+    "unknown blocks, or is taken over with the next fence and its first creation time",
+    async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS);
+      const blocked = await store.claim({ ...claim, token: hex(16) });
+      if (blocked.kind !== "unknown") return t.fail(blocked.kind);
+      t.match(blocked.record, { reason: "timeout", token: claim.token, fence: 1 });
+      const again = { ...claim, token: hex(16), onUnknown: "resend" as const };
+      t.same(await store.claim(again), { kind: "granted", fence: 2 });
+      t.match(await store.inspect(claim.id), {
+        state: "in-flight",
+        fence: 2,
+        token: again.token,
+        createdAtMs: blocked.record.createdAtMs,
+      });
+      t.equal(await store.release(claim.id, claim.token), "lost", "the first owner is out");
+    },
+  );
+}
+
+async function ownerWrites(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store } = await makeStore(t);
+
+  t.test(
+    "complete twice with one token: done both times, and the first answer stays",
+    async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      const first = await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+      if (first.kind !== "done") return t.fail(first.kind);
+      const second = await store.complete(claim.id, claim.token, answerOf({ status: 500 }), 1000);
+      t.same(second, first);
+      const replay = await store.claim({ ...claim, token: hex(16) });
+      if (replay.kind !== "replay") return t.fail(replay.kind);
+      t.match(replay.record, { state: "completed", token: claim.token, fence: 1 });
+      t.equal(replay.record.response?.status, 201);
+      t.equal(replay.record.expiresAtMs, first.expiresAtMs);
+      t.equal(replay.record.completedAtMs, first.expiresAtMs - DAY_MS);
+    },
+  );
+
+  t.test("a foreign token is lost in every write, in every state", async (t) => {
+    const foreign = hex(16);
+    const claim = claimOf();
+    const allLost = async (state: string): Promise<void> => {
+      t.same(await store.complete(claim.id, foreign, answerOf(), DAY_MS), { kind: "lost" }, state);
+      t.equal(await store.release(claim.id, foreign), "lost", state);
+      t.equal(await store.markUnknown(claim.id, foreign, "reset", DAY_MS), "lost", state);
+    };
+    await allLost("absent");
+    await store.claim(claim);
+    await allLost("in flight");
+    t.match(await store.inspect(claim.id), { state: "in-flight", token: claim.token });
+    await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+    await allLost("unknown");
+    await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+    await allLost("completed");
+  });
+
+  t.test("release forgets the claim, once, and the key is free again", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    t.equal(await store.release(claim.id, claim.token), "done");
+    t.equal(await store.release(claim.id, claim.token), "lost");
+    t.equal(await store.inspect(claim.id), undefined);
+    t.same(await store.claim(claimOf({ id: claim.id })), { kind: "granted", fence: 1 });
+  });
+
+  t.test("release refuses what is unknown or completed", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    await store.markUnknown(claim.id, claim.token, "truncated", DAY_MS);
+    t.equal(await store.release(claim.id, claim.token), "lost");
+    await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+    t.equal(await store.release(claim.id, claim.token), "lost");
+  });
+
+  t.test(
+    "markUnknown is done twice, keeps the first reason, and never undoes a completion",
+    async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      t.equal(await store.markUnknown(claim.id, claim.token, "reset", DAY_MS), "done");
+      t.equal(await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS), "done");
+      const record = await store.inspect(claim.id);
+      if (record?.state !== "unknown") return t.fail(record?.state);
+      t.equal(record.reason, "reset");
+      t.equal(record.expiresAtMs, record.sinceMs + DAY_MS);
+      const completed = await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+      t.equal(completed.kind, "done", "the owner of an unknown record may still tell");
+      t.equal(await store.markUnknown(claim.id, claim.token, "reset", DAY_MS), "lost");
+      t.equal((await store.inspect(claim.id))?.state, "completed");
+    },
+  );
+}
+
+async function time(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store, pass } = await makeStore(t);
+  const short = { leaseMs: 60, unknownRetentionMs: DAY_MS };
+
+  t.test("a lease that is over reads as unknown by crash, since the lease's end", async (t) => {
+    const claim = claimOf(short);
+    await store.claim(claim);
+    const before = await store.inspect(claim.id);
+    if (before?.state !== "in-flight") return t.fail(before?.state);
+    await pass(80);
+    const blocked = await store.claim({ ...claim, token: hex(16) });
+    if (blocked.kind !== "unknown") return t.fail(blocked.kind);
+    t.match(blocked.record, { reason: "crash", sinceMs: before.leaseUntilMs, token: claim.token });
+    t.same(await store.inspect(claim.id), blocked.record);
+    t.equal((await store.claim(claim)).kind, "unknown", "the owner's claim is over as well");
+    const done = await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+    t.equal(done.kind, "done", "a paused owner may still complete");
+  });
+
+  t.test(
+    "an owner that was paused past its lease and sent nothing may still release",
+    async (t) => {
+      const claim = claimOf(short);
+      await store.claim(claim);
+      await pass(80);
+      t.equal(await store.release(claim.id, claim.token), "done");
+      t.equal(await store.inspect(claim.id), undefined);
+    },
+  );
+
+  t.test("markUnknown after the lease counts from now", async (t) => {
+    const claim = claimOf(short);
+    await store.claim(claim);
+    const before = await store.inspect(claim.id);
+    await pass(80);
+    t.equal(await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS), "done");
+    const record = await store.inspect(claim.id);
+    if (record?.state !== "unknown" || before?.state !== "in-flight") return t.fail(record?.state);
+    t.equal(record.reason, "timeout");
+    t.ok(record.sinceMs > before.leaseUntilMs);
+  });
+
+  t.test("a taken-over claim is lost to the one that was paused", async (t) => {
+    const claim = claimOf({ ...short, onUnknown: "resend" });
+    await store.claim(claim);
+    await pass(80);
+    const next = { ...claim, token: hex(16), leaseMs: 60_000 };
+    t.same(await store.claim(next), { kind: "granted", fence: 2 });
+    t.same(await store.complete(claim.id, claim.token, answerOf(), DAY_MS), { kind: "lost" });
+    t.equal((await store.complete(claim.id, next.token, answerOf(), DAY_MS)).kind, "done");
+  });
+
+  t.test("when its retention ends a record is absent to everybody", async (t) => {
+    const completed = claimOf();
+    const unknown = claimOf();
+    const crashed = claimOf({ leaseMs: 30, unknownRetentionMs: 30 });
+    for (const claim of [completed, unknown, crashed]) await store.claim(claim);
+    await store.complete(completed.id, completed.token, answerOf(), 60);
+    await store.markUnknown(unknown.id, unknown.token, "reset", 60);
+    await pass(90);
+    for (const { id, token } of [completed, unknown, crashed]) {
+      t.equal(await store.inspect(id), undefined);
+      t.same(await store.complete(id, token, answerOf(), DAY_MS), { kind: "lost" });
+      t.equal(await store.release(id, token), "lost");
+      t.equal(await store.markUnknown(id, token, "reset", DAY_MS), "lost");
+      t.equal(await store.forget(id), "absent");
+      t.equal(await store.resolve(id, "executed", DAY_MS), "absent");
+      t.same(await store.claim(claimOf({ id })), { kind: "granted", fence: 1 });
+    }
+  });
+}
+
+async function operators(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store } = await makeStore(t);
+
+  t.test("resolved as not executed: the key is free", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS), "not-unknown");
+    await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS), "done");
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS), "absent");
+    t.same(await store.complete(claim.id, claim.token, answerOf(), DAY_MS), { kind: "lost" });
+  });
+
+  t.test(
+    "resolved as executed: completed without an answer, and the owner is too late",
+    async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+      t.equal(await store.resolve(claim.id, "executed", DAY_MS), "done");
+      const replay = await store.claim({ ...claim, token: hex(16) });
+      if (replay.kind !== "replay") return t.fail(replay.kind);
+      t.equal(replay.record.token, RESOLVED_TOKEN);
+      t.equal(replay.record.response, undefined);
+      t.same(await store.complete(claim.id, claim.token, answerOf(), DAY_MS), { kind: "lost" });
+      t.equal(await store.resolve(claim.id, "executed", DAY_MS), "not-unknown");
+    },
+  );
+
+  t.test("forget refuses what is in flight, and forgets the rest", async (t) => {
+    const claim = claimOf();
+    t.equal(await store.forget(claim.id), "absent");
+    await store.claim(claim);
+    t.equal(await store.forget(claim.id), "in-flight");
+    await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+    t.equal(await store.forget(claim.id), "done");
+    t.equal(await store.inspect(claim.id), undefined);
+  });
+
+  t.test("list pages through every record once, and filters by the state as of now", async (t) => {
+    const { store, pass } = await makeStore(t);
+    const states = new Map<string, string>();
+    const crashed = claimOf({ leaseMs: 20 });
+    await store.claim(crashed);
+    states.set(crashed.id, "unknown");
+    for (let i = 0; i < 12; i++) {
+      const claim = claimOf();
+      await store.claim(claim);
+      states.set(claim.id, "in-flight");
+      if (i % 3 === 0) continue;
+      await store.complete(claim.id, claim.token, answerOf({ body: Buffer.alloc(20_000) }), DAY_MS);
+      states.set(claim.id, "completed");
+    }
+    await pass(40);
+    const seen = await listAll(store);
+    t.same(new Map([...seen].sort()), new Map([...states].sort()));
+    for (const state of ["in-flight", "completed", "unknown"] as const) {
+      const wanted = [...states].filter(([, is]) => is === state).sort();
+      t.same([...(await listAll(store, state))].sort(), wanted, state);
+    }
+  });
+}
+
+async function listAll(
+  store: Store,
+  state?: "in-flight" | "completed" | "unknown",
+): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const filter = state === undefined ? {} : { state };
+  let page = await store.list({ ...filter, limit: 5 });
+  for (;;) {
+    for (const record of page.records) {
+      found.set(record.id, record.state);
+      if (record.state === "completed" && record.response?.body !== undefined) {
+        throw new Error("a listing carries a body");
+      }
+    }
+    if (page.cursor === undefined) return found;
+    page = await store.list({ ...filter, limit: 5, cursor: page.cursor });
+  }
+}
+
+async function fidelity(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store } = await makeStore(t);
+  const every = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+  const latin1 = Buffer.from([...every.subarray(32, 127), ...every.subarray(160)]).toString(
+    "latin1",
+  );
+  const answers: Record<string, RecordedResponse> = {
+    "an empty body": answerOf({ status: 200, body: Buffer.alloc(0) }),
+    "no headers": answerOf({ status: 204, headers: [], body: Buffer.alloc(0) }),
+    "a binary body with NULs": answerOf({ body: Buffer.concat([every, Buffer.alloc(64), every]) }),
+    "1 MiB": answerOf({ body: randomBytes(1 << 20) }),
+    "header values in latin1": answerOf({
+      headers: [
+        ["X-Name", latin1],
+        ["x-empty", ""],
+      ],
+    }),
+    "repeated headers in order": answerOf({
+      headers: [
+        ["Set-Cookie", "a=1"],
+        ["Link", "</a>"],
+        ["set-cookie", "b=2"],
+        ["SET-COOKIE", "a=1"],
+      ],
+    }),
+    "not replayable": answerOf({ body: undefined }),
+  };
+  for (const [name, response] of Object.entries(answers)) {
+    t.test(`${name} comes back as it went in`, async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      await store.complete(claim.id, claim.token, response, DAY_MS);
+      const replay = await store.claim({ ...claim, token: hex(16) });
+      if (replay.kind !== "replay") return t.fail(replay.kind);
+      const kept = replay.record.response;
+      t.equal(kept?.status, response.status);
+      t.same(kept?.headers, response.headers);
+      if (response.body === undefined) t.equal(kept?.body, undefined);
+      else t.ok(kept?.body !== undefined && Buffer.from(response.body).equals(kept.body));
+      const page = await store.list({ limit: 1000 });
+      const listed = page.records.find(({ id }) => id === claim.id);
+      t.match(listed, { state: "completed", replayable: response.body !== undefined });
+    });
+  }
+
+  t.test("targets and route names beyond ASCII come back as they went in", async (t) => {
+    const claim = claimOf({ target: `/ü/${"x".repeat(70_000)}`, route: "Überweisung" });
+    await store.claim(claim);
+    t.match(await store.inspect(claim.id), { target: claim.target, route: claim.route });
+  });
+}
+
+async function waiting(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store } = await makeStore(t);
+  const never = new AbortController().signal;
+  const settle = {
+    complete: (id: string, token: string) => store.complete(id, token, answerOf(), DAY_MS),
+    release: (id: string, token: string) => store.release(id, token),
+    markUnknown: (id: string, token: string) => store.markUnknown(id, token, "reset", DAY_MS),
+  };
+  for (const [name, write] of Object.entries(settle)) {
+    t.test(`${name} wakes a watch, also when it came before the wait`, async (t) => {
+      const claim = claimOf();
+      await store.claim(claim);
+      const during = await store.watch(claim.id);
+      const before = await store.watch(claim.id);
+      const woken = during.wait(60_000, never);
+      await write(claim.id, claim.token);
+      await woken;
+      await before.wait(60_000, never);
+      during.close();
+      before.close();
+      t.not((await store.inspect(claim.id))?.state, "in-flight");
+    });
+  }
+
+  t.test("a wait ends when the waiter is gone, and when its time is over", async (t) => {
+    const claim = claimOf();
+    await store.claim(claim);
+    const watch = await store.watch(claim.id);
+    const gone = new AbortController();
+    const wait = watch.wait(60_000, gone.signal);
+    gone.abort();
+    await wait;
+    await watch.wait(60_000, gone.signal);
+    await watch.wait(5, never);
+    watch.close();
+    t.match(await store.inspect(claim.id), { state: "in-flight" });
+  });
+}
