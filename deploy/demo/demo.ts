@@ -1,7 +1,8 @@
 /**
  * The gateway in front of a real upstream, told as a story: `npm run demo`. Starts the charges API and the gateway as
  * processes of their own, on free loopback ports and an embedded store in a temporary directory, and ends them again.
- * Exits 0 only if every status and every count came out right. What is told stands in `story.ts`.
+ * Exits 0 only if every status and every count came out right. What is told stands in `story.ts`. Takes the path of the
+ * gateway's main module, if it is not the one that `npm run build` makes.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -15,6 +16,8 @@ import { Transcript } from "./transcript.ts";
 const DEADLINE_MS = 60_000;
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+const gatewayMain = process.argv[2] ?? here("../../dist/main.js");
 
 const children: Child[] = [];
 const directory = await mkdtemp(join(tmpdir(), "idempotency-gateway-demo-"));
@@ -45,7 +48,7 @@ async function run(): Promise<boolean> {
 
   const startGateway = async () => {
     const gateway = start("the gateway", [
-      here("../../dist/main.js"),
+      gatewayMain,
       "--upstream",
       upstreamUrl,
       "--listen",

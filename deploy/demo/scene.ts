@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Child } from "./child.ts";
 import { type Answer, type Ask, header, send } from "./client.ts";
-import type { Transcript } from "./transcript.ts";
+import type { Fact, Transcript } from "./transcript.ts";
 
 export interface Gateway {
   readonly process: Child;
@@ -18,6 +18,9 @@ export interface Stage {
   readonly startGateway: () => Promise<Gateway>;
   readonly transcript: Transcript;
 }
+
+/** What a client has when its connection ends without an answer. */
+export const CUT = "a broken connection";
 
 export class Scene {
   readonly transcript: Transcript;
@@ -62,15 +65,15 @@ export class Scene {
     const charging = this.#stage.upstream.line("charging");
     const ended = send(this.gatewayUrl, what, hangUp).then(
       (answer) => `status ${answer.status}`,
-      () => "a broken connection",
+      () => CUT,
     );
     await Promise.race([charging, ended]);
     return { ended };
   }
 
   async kill(signal: "SIGKILL" | "SIGTERM", expected: string): Promise<void> {
-    const how = await this.#gateway.process.end(signal);
-    this.transcript.check("the gateway ended by", how, expected);
+    const is = await this.#gateway.process.end(signal);
+    this.transcript.check({ what: "the gateway ended by", is, expected });
   }
 
   /** A new process on the same store; it listens on another port. */
@@ -81,22 +84,28 @@ export class Scene {
 
   /** Asks the upstream itself how often it has charged since the beginning. */
   async checkExecutions(expected: number): Promise<void> {
-    const ask: Ask = { method: "GET", path: "/v1/charges" };
-    const { body } = await send(this.#stage.upstreamUrl, ask);
-    const executions = /"executions":(\d+)/.exec(body)?.[1] ?? "unknown";
-    this.transcript.check("upstream executions", executions, `${expected}`);
+    const { body } = await send(this.#stage.upstreamUrl, { method: "GET", path: "/v1/charges" });
+    const is = /"executions":(\d+)/.exec(body)?.[1] ?? "unknown";
+    this.transcript.check({ what: "upstream executions:", is, expected: `${expected}` });
   }
 
   checkAnswer(answer: Answer, status: number, told: string): void {
-    this.transcript.check("status", answer.status, status);
-    this.transcript.check("Idempotency-Status", header(answer, "Idempotency-Status"), told);
+    this.transcript.check(...asTold(answer, status, told));
   }
 
   /** A replay: the first answer again, byte for byte, and marked as such. */
   checkReplay(answer: Answer, first: Answer): void {
-    this.checkAnswer(answer, first.status, "replayed");
-    this.transcript.check("Location", header(answer, "Location"), header(first, "Location"));
-    const body = answer.body === first.body ? "the same" : "another";
-    this.transcript.check("body", body, "the same");
+    this.transcript.check(
+      ...asTold(answer, first.status, "replayed"),
+      { what: "at", is: header(answer, "Location"), expected: header(first, "Location") },
+      { what: "body", is: answer.body === first.body ? "same" : "other", expected: "same" },
+    );
   }
+}
+
+function asTold(answer: Answer, status: number, told: string): Fact[] {
+  return [
+    { what: "status", is: answer.status, expected: status },
+    { what: "told", is: header(answer, "Idempotency-Status"), expected: told },
+  ];
 }

@@ -3,7 +3,7 @@
  * how often it has charged: that number is what the gateway is for. Starts and ends no process but the gateway.
  */
 import { type Answer, type Ask, header, send } from "./client.ts";
-import { Scene, type Stage } from "./scene.ts";
+import { CUT, Scene, type Stage } from "./scene.ts";
 
 /** Slow enough to be overtaken by what is sent while it runs. */
 const SLOW = "/v1/charges?delay=800";
@@ -76,15 +76,19 @@ async function crowd(scene: Scene): Promise<void> {
   for (const [status, count] of told) transcript.note(`← ${count} × ${status}`);
   // Whoever comes while the first one runs is told so; whoever comes after it gets its answer.
   const others = (told.get("in-flight") ?? 0) + (told.get("replayed") ?? 0);
-  transcript.check("executed", told.get("executed") ?? 0, 1);
-  transcript.check("in flight or replayed", others, CONCURRENT - 1);
+  transcript.check(
+    { what: "executed", is: told.get("executed") ?? 0, expected: 1 },
+    { what: "in flight or replayed", is: others, expected: CONCURRENT - 1 },
+  );
 
   transcript.note(`… and all ${CONCURRENT} once more`);
   const again = await all();
   const replayed = again.filter((answer) => header(answer, "Idempotent-Replayed") === "true");
   const different = new Set(again.map(({ status, body }) => `${status} ${body}`));
-  transcript.check("replayed", replayed.length, CONCURRENT);
-  transcript.check("different answers", different.size, 1);
+  transcript.check(
+    { what: "replayed", is: replayed.length, expected: CONCURRENT },
+    { what: "different answers", is: different.size, expected: 1 },
+  );
   await scene.checkExecutions(2);
 }
 
@@ -94,7 +98,7 @@ async function hangUpAndRetry(scene: Scene): Promise<void> {
   const client = new AbortController();
   const { ended } = await scene.askAndLeaveRunning(what, client.signal);
   client.abort();
-  scene.transcript.check("the client has", await ended, "a broken connection");
+  scene.transcript.check({ what: "the client has", is: await ended, expected: CUT });
   scene.checkAnswer(await scene.persist(what), 201, "replayed");
   await scene.checkExecutions(3);
 }
@@ -106,14 +110,15 @@ async function killAndRetry(scene: Scene, first: Answer): Promise<void> {
   scene.checkReplay(await scene.ask(ORDER_1), first);
   await scene.checkExecutions(3);
 
-  scene.transcript.step(
-    "Killed while a charge runs: nobody knows what came of it, so it is not sent again",
-  );
+  scene.transcript.step("The gateway is killed while a charge runs: it is not sent a second time");
   const what = charge('"order-4"', 7700, SLOW);
   const { ended } = await scene.askAndLeaveRunning(what);
   await scene.kill("SIGKILL", "SIGKILL");
-  scene.transcript.check("the client has", await ended, "a broken connection");
+  scene.transcript.check({ what: "the client has", is: await ended, expected: CUT });
   await scene.startAgain();
   scene.checkAnswer(await scene.ask(what), 409, "in-flight");
+  scene.transcript.note(
+    "in flight until the lease of the dead gateway is over, then of unknown outcome",
+  );
   await scene.checkExecutions(4);
 }

@@ -11,6 +11,13 @@ const SHOWN = ["Idempotency-Status", "Idempotent-Replayed", "Retry-After", "Loca
 const inColour = stdout.isTTY && !env["NO_COLOR"];
 const paint = (code: number, text: string) => (inColour ? `\u001b[${code}m${text}\u001b[0m` : text);
 
+/** What came out, and what has to come out. */
+export interface Fact {
+  readonly what: string;
+  readonly is: string | number;
+  readonly expected: string | number;
+}
+
 export class Transcript {
   #steps = 0;
   #right = 0;
@@ -40,13 +47,15 @@ export class Transcript {
     print(`     ${paint(2, snippet.length > 110 ? `${snippet.slice(0, 110)}…` : snippet)}`);
   }
 
-  /** Both sides are compared as they are printed. */
-  check(what: string, actual: string | number, expected: string | number): void {
-    const right = actual === expected;
-    if (right) this.#right += 1;
-    else this.#wrong += 1;
-    const verdict = right ? paint(32, "✓") : paint(31, `✗ expected ${expected}`);
-    print(`   ${what}: ${actual} ${verdict}`);
+  /** One line of facts, each compared with what it has to be. */
+  check(...facts: readonly Fact[]): void {
+    const verdicts = facts.map(({ what, is, expected }) => {
+      const right = is === expected;
+      if (right) this.#right += 1;
+      else this.#wrong += 1;
+      return `${what} ${is} ${right ? paint(32, "✓") : paint(31, `✗ expected ${expected}`)}`;
+    });
+    print(`   ${verdicts.join("   ")}`);
   }
 
   /** Prints the sum; true when everything came out right. */

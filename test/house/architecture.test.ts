@@ -30,7 +30,8 @@ const OPENING = "/** What this file does. */\n";
 /** A small tree that keeps every rule; each case below adds or replaces one file. */
 const SOUND: Readonly<Record<string, string>> = {
   "main.ts": 'import { start } from "./gateway.ts";\nprocess.exitCode = start();\n',
-  "gateway.ts": 'import "./http/tunnel.ts";\nimport { pino } from "pino";\npino();\n',
+  "gateway.ts":
+    'import "./http/tunnel.ts";\nimport { pino } from "pino";\npino();\nonce(process, "x");\n',
   "core/key.ts":
     'import { createHash } from "node:crypto";\nimport type { Route } from "./route.ts";\nexport const at = (ms: number) => new Date(ms);\n',
   "core/route.ts":
@@ -101,6 +102,7 @@ const planted: readonly [claim: string, rule: string, path: string, text: string
   ["http reads the environment", "environment", "http/a.ts", "export const a = process.env.A;"],
   ["http reads it by index", "environment", "http/a.ts", 'export const a = process["env"];'],
   ["http reads it by pattern", "environment", "http/a.ts", "const { env } = process;\nenv;"],
+  ["http hands it on", "environment", "http/a.ts", "read(process);"],
   ["http imports it", "environment", "http/a.ts", 'import { env } from "node:process";\nenv;'],
   ["the root reads the environment", "environment", "a.ts", "export const a = process.env;"],
   ["a file is longer than 300 lines", "length", "http/a.ts", "export {};\n".repeat(300)],

@@ -27,7 +27,7 @@ export function readSource(path: string, text: string): SourceFacts {
   const imports: Import[] = [];
   const declared = new Set<string>();
   const uses: { name: string; shown: string }[] = [];
-  const inMembers = new Set<number>();
+  const seen = new Set<number>();
   let reExportsAll = false;
 
   const declare = (pattern: { type: string }) => {
@@ -35,7 +35,7 @@ export function readSource(path: string, text: string): SourceFacts {
   };
   const use = (node: { name: string; start: number }, shown: string) => {
     uses.push({ name: node.name, shown });
-    inMembers.add(node.start);
+    seen.add(node.start);
   };
 
   new Visitor({
@@ -82,7 +82,7 @@ export function readSource(path: string, text: string): SourceFacts {
     ArrowFunctionExpression: (node) => node.params.forEach(declare),
     MemberExpression(node) {
       // `options.process` names a member, not the global.
-      if (!node.computed) inMembers.add(node.property.start);
+      if (!node.computed) seen.add(node.property.start);
       if (node.object.type !== "Identifier") return;
       const member =
         !node.computed && node.property.type === "Identifier"
@@ -93,7 +93,7 @@ export function readSource(path: string, text: string): SourceFacts {
       use(node.object, `${node.object.name}.${member}`);
     },
     Property(node) {
-      if (!node.computed && !node.shorthand) inMembers.add(node.key.start);
+      if (!node.computed && !node.shorthand) seen.add(node.key.start);
     },
     NewExpression(node) {
       if (node.callee.type !== "Identifier") return;
@@ -102,9 +102,14 @@ export function readSource(path: string, text: string): SourceFacts {
     CallExpression(node) {
       if (node.callee.type !== "Identifier") return;
       use(node.callee, `${node.callee.name}()`);
+      // `once(process, "disconnect")` listens to it and reads nothing of it.
+      const [emitter] = node.arguments;
+      if (node.callee.name === "once" && emitter?.type === "Identifier") {
+        use(emitter, `once(${emitter.name})`);
+      }
     },
     Identifier(node) {
-      if (!inMembers.has(node.start)) uses.push({ name: node.name, shown: node.name });
+      if (!seen.has(node.start)) uses.push({ name: node.name, shown: node.name });
     },
   }).visit(program);
 
