@@ -19,7 +19,8 @@ void t.test("config/schema.json is what the schema in the code says", (t) => {
 });
 
 void t.test("an editor with the JSON Schema accepts config/gateway.yaml and refuses slips", (t) => {
-  const schema = z.fromJSONSchema(JSON.parse(schemaText()));
+  const json: Parameters<typeof z.fromJSONSchema>[0] = JSON.parse(schemaText());
+  const schema = z.fromJSONSchema(json);
   const accepts = (value: unknown) => schema.safeParse(value).success;
   t.ok(accepts(parse(readFileSync(gatewayFile, "utf8"))));
   t.ok(accepts({}));
