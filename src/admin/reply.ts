@@ -10,7 +10,7 @@ export interface AdminReply {
   readonly body: string | undefined;
 }
 
-const TITLES = {
+export const REFUSALS = {
   "request-invalid": [400, "The request is not acceptable"],
   "token-missing": [401, "A bearer token is required"],
   "token-invalid": [401, "The bearer token is not valid"],
@@ -27,7 +27,7 @@ const TITLES = {
   "record-corrupt": [503, "The record cannot be trusted"],
 } as const satisfies Record<string, readonly [number, string]>;
 
-export type AdminProblem = keyof typeof TITLES;
+export type AdminProblem = keyof typeof REFUSALS;
 
 /** `detail` is for people and quotes nothing that was sent, except names that this port itself knows. */
 export function problem(
@@ -35,7 +35,7 @@ export function problem(
   detail: string,
   headers: Readonly<Record<string, string>> = {},
 ): AdminReply {
-  const [status, title] = TITLES[code];
+  const [status, title] = REFUSALS[code];
   const type = `urn:idempotency-gateway:problem:${code}`;
   return {
     status,
