@@ -127,9 +127,9 @@ export function keyFromBody(
   }
   const only = values[0];
   const what = `The body's ${pointers.join(", ")}`;
-  if (format === "uuid" && values.length === 1 && typeof only === "string") {
-    return checkedKey(only, what, format);
-  }
+  // Empty alone is what a client sends that has no key: all its operations would be one.
+  const plain = only === "" || (format === "uuid" && typeof only === "string");
+  if (values.length === 1 && plain) return checkedKey(only, what, format);
   return checkedKey(visible(writeCanonical(values)), what, format);
 }
 
