@@ -1,0 +1,270 @@
+/**
+ * The default store: LMDB in a directory of this host, shared by every process that opens it. One transaction per
+ * transition, on disk before it is acknowledged. The only file that imports `lmdb`; what a transition decides is
+ * core/record.ts's, and the bytes are codec.ts's.
+ */
+import { mkdirSync } from "node:fs";
+import { open } from "lmdb";
+import type { Database, RootDatabase } from "lmdb";
+import type { ListPage, ListQuery, Store } from "../core/ports.ts";
+import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
+import type { Decision, StoredRecord } from "../core/record.ts";
+import {
+  asOf,
+  decideClaim,
+  decideComplete,
+  decideForget,
+  decideMarkUnknown,
+  decideRelease,
+  decideResolve,
+} from "../core/record.ts";
+import { decodeRecord, decodeSummary, encodeRecord } from "./codec.ts";
+import { within } from "./deadline.ts";
+import { SettleHub } from "./signal.ts";
+import { summaryAsOf } from "./summary.ts";
+
+/** Carries the ids of settled records between the workers of a host; the caller supplies it. */
+export interface SettleBus {
+  publish(id: string): void;
+  /** Returns what ends the subscription. */
+  subscribe(listener: (id: string) => void): () => void;
+}
+
+export interface EmbeddedStoreOptions {
+  /** Created when it is missing. */
+  readonly dir: string;
+  /** Every call settles within this many milliseconds. */
+  readonly timeoutMs: number;
+  /** The store's clock, epoch milliseconds; every process of the host must use the same. */
+  readonly now?: () => number;
+  readonly bus?: SettleBus;
+}
+
+/** How soon a waiter looks again when another process, without a bus, may have settled the record. */
+const POLL_MS = 100;
+const SWEEP_EVERY_MS = 1000;
+/** Records deleted in one transaction of the sweeper, so that it never holds the writers up for long. */
+const SWEEP_BATCH = 500;
+/** Calls that may wait for a stuck writer; one more is refused at once instead of being kept in memory. */
+const MAX_WAITING = 10_000;
+const NOTHING = Buffer.alloc(0);
+
+type ExpiryKey = [expiresAtMs: number, id: string];
+
+interface Databases {
+  readonly env: RootDatabase<Buffer, string>;
+  readonly records: Database<Buffer, string>;
+  /** One entry per record, in the order of expiry, changed in the transaction that changes the record. */
+  readonly expiry: Database<Buffer, ExpiryKey>;
+}
+
+/** @throws StoreUnavailable naming the directory, when it cannot be opened. */
+export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
+  const { dir, timeoutMs, now = Date.now, bus } = options;
+  const databases = openDatabases(dir);
+  const { env, records } = databases;
+  const transact = transactor(databases, timeoutMs);
+  const hub = new SettleHub(POLL_MS);
+  const unsubscribe = bus?.subscribe((id) => hub.wake(id));
+  const sweeper = setInterval(() => void sweep(), SWEEP_EVERY_MS);
+  sweeper.unref();
+  let sweeping = false;
+  let closing: Promise<void> | undefined;
+
+  async function change<Answer>(
+    id: string,
+    decide: (stored: StoredRecord | undefined, nowMs: number) => Decision<Answer>,
+  ): Promise<Answer> {
+    const decision = await transact(() => {
+      const bytes = records.getBinary(id);
+      const stored = bytes === undefined ? undefined : decodeRecord(id, bytes);
+      // The clock is read with the write lock held: a call that waited for the lock must not judge by an old time.
+      const decided = decide(stored, now());
+      write(databases, id, stored, decided);
+      return decided;
+    });
+    if (decision.change.kind !== "keep") {
+      hub.wake(id);
+      bus?.publish(id);
+    }
+    return decision.answer;
+  }
+
+  /** Best effort and bounded; whatever it cannot delete now, it meets again in a second. */
+  async function sweep(): Promise<void> {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      let swept = SWEEP_BATCH;
+      while (swept === SWEEP_BATCH && closing === undefined) {
+        swept = await transact(() => sweepBatch(databases, now()));
+      }
+    } catch {
+      // Claims meet the same trouble and report it; expired records are judged by their own time, swept or not.
+    } finally {
+      sweeping = false;
+    }
+  }
+
+  /** Reads see what other processes have committed until now, not the snapshot of an earlier turn. */
+  async function read<Answer>(reader: () => Answer): Promise<Answer> {
+    try {
+      env.resetReadTxn();
+      return reader();
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  }
+
+  return {
+    claim: (request) => change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
+    complete: (id, token, response, retentionMs) =>
+      change(id, (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs)),
+    release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
+    markUnknown: (id, token, reason, retentionMs) =>
+      change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
+    inspect: (id) =>
+      read(() => {
+        const bytes = records.getBinary(id);
+        return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes), now());
+      }),
+    list: (query) => read(() => listPage(records, query, now())),
+    forget: (id) => change(id, decideForget),
+    resolve: (id, outcome, retentionMs) =>
+      change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
+    watch: async (id) => hub.arm(id),
+    problems: async () => {
+      try {
+        // An empty transaction: it fails exactly when a claim would, because a writer is stuck.
+        await transact(() => undefined);
+        return [];
+      } catch (error) {
+        return [
+          error instanceof Error ? error.message : "The store's directory cannot be written.",
+        ];
+      }
+    },
+    close: () => (closing ??= closeAll()),
+  };
+
+  async function closeAll(): Promise<void> {
+    clearInterval(sweeper);
+    unsubscribe?.();
+    hub.wakeAll();
+    // A stuck writer must not keep the process from ending: what was acknowledged is on disk already.
+    await Promise.race([env.close(), new Promise((go) => setTimeout(go, timeoutMs).unref())]);
+  }
+}
+
+function openDatabases(dir: string): Databases {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const env: RootDatabase<Buffer, string> = open({
+      path: dir,
+      encoding: "binary",
+      maxDbs: 4,
+      // Default true resolves a commit before it is on disk. With one fsync inside the commit an acknowledged claim
+      // outlives a power cut. Measured: 20,000 claim-and-complete pairs/s and 0.4 ms for a single call, against 17,000
+      // and 0.4 ms with the overlapped flush, and 61,000 and 0.1 ms without any.
+      overlappingSync: false,
+    });
+    return {
+      env,
+      records: env.openDB<Buffer, string>("records", { encoding: "binary" }),
+      expiry: env.openDB<Buffer, ExpiryKey>("expiry", { encoding: "binary" }),
+    };
+  } catch (error) {
+    throw new StoreUnavailable(
+      `The store's directory ${dir} cannot be opened (${codeOf(error)}): ` +
+        "it must be a directory on a local disk that this user may read and write.",
+    );
+  }
+}
+
+/** Runs bodies inside write transactions, each call settling within the time-out. */
+function transactor({ env }: Databases, timeoutMs: number) {
+  let waiting = 0;
+  return async function transact<Answer>(body: () => Answer): Promise<Answer> {
+    if (waiting >= MAX_WAITING) throw new StoreUnavailable("Too many calls wait for the store.");
+    const call = { abandoned: false };
+    waiting++;
+    const committed = env
+      .childTransaction(() => {
+        // DANGER: the caller was told that the store is unavailable, and may have answered 503. A claim that is
+        // written only now would stand without an owner.
+        if (call.abandoned) throw new StoreUnavailable("The call was abandoned.");
+        return body();
+      })
+      .finally(() => waiting--);
+    try {
+      return await within(timeoutMs, committed);
+    } catch (error) {
+      call.abandoned = true;
+      throw asStoreError(error);
+    }
+  };
+}
+
+function write<Answer>(
+  { records, expiry }: Databases,
+  id: string,
+  stored: StoredRecord | undefined,
+  { change }: Decision<Answer>,
+): void {
+  if (change.kind === "keep") return;
+  if (stored !== undefined) expiry.removeSync([stored.expiresAtMs, id]);
+  if (change.kind === "delete") {
+    records.removeSync(id);
+    return;
+  }
+  records.putSync(id, encodeRecord(change.record));
+  expiry.putSync([change.record.expiresAtMs, id], NOTHING);
+}
+
+/** Deletes the first records whose time is over; returns how many. */
+function sweepBatch({ records, expiry }: Databases, nowMs: number): number {
+  // `end` is exclusive, and an array sorts before the longer ones that it begins.
+  const due = [...expiry.getKeys({ end: [nowMs + 1] as unknown as ExpiryKey, limit: SWEEP_BATCH })];
+  for (const key of due) {
+    records.removeSync(key[1]);
+    expiry.removeSync(key);
+  }
+  return due.length;
+}
+
+function listPage(
+  records: Database<Buffer, string>,
+  { state, limit, cursor }: ListQuery,
+  nowMs: number,
+): ListPage {
+  // The cursor is the last id; `!` sorts right behind it and before every longer or greater id.
+  const start = cursor === undefined ? {} : { start: `${cursor}!` };
+  const page = [...records.getRange({ ...start, limit })];
+  const found = page
+    .map(({ key, value }) => summaryAsOf(decodeSummary(key, value), nowMs))
+    .filter((record) => record !== undefined)
+    .filter((record) => state === undefined || record.state === state);
+  const last = page.at(-1);
+  return last === undefined || page.length < limit
+    ? { records: found }
+    : { records: found, cursor: last.key };
+}
+
+/** Only our own errors leave this room: LMDB's may name paths and keys. */
+function asStoreError(error: unknown): StoreUnavailable | RecordCorrupt {
+  if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) return error;
+  const code = codeOf(error);
+  return /MAP_FULL|ENOSPC|EDQUOT|EFBIG/u.test(code)
+    ? new StoreFull(`The store's disk is full (${code}).`)
+    : new StoreUnavailable(`The store's directory failed (${code}).`);
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "no code";
+  if ("code" in error && (typeof error.code === "string" || typeof error.code === "number")) {
+    return String(error.code);
+  }
+  return (
+    /MDB_[A-Z_]+|No space left on device|File too large/u.exec(error.message)?.[0] ?? error.name
+  );
+}
