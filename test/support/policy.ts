@@ -1,0 +1,24 @@
+/** A policy with the defaults that the configuration documents, for tests that need one without reading YAML. */
+import type { Policy } from "../../src/core/policy.ts";
+
+export function newPolicy(overrides: Partial<Policy> = {}): Policy {
+  return {
+    route: "charges",
+    mode: "enforce",
+    profile: "default",
+    status: {},
+    key: { source: { from: "header", name: "Idempotency-Key" }, required: false, format: "any" },
+    scopeHeaders: ["authorization", "x-api-key"],
+    fingerprint: { body: "raw", headers: [], ignore: [] },
+    onInFlight: "reject",
+    waitTimeoutMs: 10_000,
+    onStoreError: "reject",
+    onUnknown: "by-method",
+    retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
+    limits: { requestBytes: 1024, responseBytes: 1024 },
+    respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
+    replay: { dropHeaders: [], status: new Map(), as: "recorded" },
+    docsUrl: undefined,
+    ...overrides,
+  };
+}
