@@ -44,7 +44,7 @@ export class Transcript {
     );
     print(`   ${paint(36, "←")} ${status} ${STATUS_CODES[status] ?? ""}   ${fields.join("   ")}`);
     const snippet = body.trim();
-    print(`     ${paint(2, snippet.length > 110 ? `${snippet.slice(0, 110)}…` : snippet)}`);
+    print(`     ${paint(2, snippet.length > 160 ? `${snippet.slice(0, 160)}…` : snippet)}`);
   }
 
   /** One line of facts, each compared with what it has to be. */
