@@ -6,15 +6,10 @@ import { isIP } from "node:net";
 import { DEFAULT_REPLICAS, DEFAULTS } from "./defaults.ts";
 import type { FileConfig } from "./file-schema.ts";
 import { policyContradictions } from "./policy-contradictions.ts";
-import type { Problem } from "./problems.ts";
+import type { Contradiction } from "./problems.ts";
 import { leastLeaseMs } from "./resolve.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { storeKind } from "./urls.ts";
-
-export interface Contradiction extends Problem {
-  /** What else was looked at. Where one of these is faulty itself, the contradiction may not exist and is not told. */
-  readonly reads: readonly string[];
-}
 
 type Sections = ReturnType<typeof sectionsOf>;
 

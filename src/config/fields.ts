@@ -17,7 +17,6 @@ import {
 const LONGEST_TIMER_MS = 24 * 86_400_000;
 const LONGEST_RETENTION_MS = 3650 * 86_400_000;
 const LARGEST_SIZE_BYTES = 1024 ** 3;
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
 type Fault = (value: string) => string | undefined;
 
@@ -138,8 +137,6 @@ export function methods(description: string) {
 
 function methodFault(value: string): string | undefined {
   if (!/^[A-Z][A-Z-]{0,31}$/u.test(value)) return "must be a method in capitals, such as POST";
-  if (SAFE_METHODS.has(value))
-    return "is a safe method: it passes through and is never guarded; leave it out";
   return value === "CONNECT" ? "is never forwarded; leave it out" : undefined;
 }
 

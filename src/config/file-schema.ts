@@ -187,7 +187,9 @@ const policyFields = {
 };
 
 const match = field.group("Which requests the route is for.", {
-  methods: field.methods("Upper-case methods. Empty or left out: every unsafe method."),
+  methods: field.methods(
+    "Upper-case methods; a safe one is guarded only where it is listed. Empty or left out: every unsafe method.",
+  ),
   path: field.text(
     "/v1/charges, /deployments/:uuid (one segment), /files/* (the rest).",
     'a path that begins with "/"',

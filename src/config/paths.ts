@@ -3,6 +3,9 @@
  * parameters, and does an earlier one leave anything to a later one. Matching requests is the core's business.
  */
 
+/** RFC 9110 §9.2.1. */
+const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
 /** RFC 3986 §3.3 `pchar`, percent-escapes whole. */
 const SEGMENT = /^([A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})+$/u;
 const PARAMETER = /^:[A-Za-z_][A-Za-z0-9_]*$/u;
@@ -42,7 +45,7 @@ export function pathParameters(path: string): readonly string[] {
 }
 
 interface Match {
-  /** Empty: every unsafe method. */
+  /** Empty: every unsafe method; a safe one is matched only where it is listed. */
   readonly methods: readonly string[];
   readonly path: string;
 }
@@ -53,15 +56,17 @@ interface Match {
  */
 export function shadowedBy(later: Match, earlier: readonly Match[]): readonly number[] | undefined {
   const wider = [...earlier.entries()].filter(([, match]) => coversPath(match.path, later.path));
-  const all = wider.find(([, match]) => match.methods.length === 0);
-  if (all !== undefined) return [all[0]];
-  // "Every unsafe method" includes ones that nobody has listed, so listed methods never use it up.
-  if (later.methods.length === 0) return undefined;
-  const taking = wider.filter(([, match]) => match.methods.some((m) => later.methods.includes(m)));
-  const taken = new Set(taking.flatMap(([, match]) => match.methods));
-  return later.methods.every((method) => taken.has(method))
-    ? taking.map(([index]) => index)
-    : undefined;
+  const wanted = later.methods.length === 0 ? [EVERY_UNSAFE] : later.methods;
+  const takers = wanted.map((method) => wider.find(([, match]) => takes(match.methods, method)));
+  if (takers.includes(undefined)) return undefined;
+  return [...new Set(takers.flatMap((taker) => (taker === undefined ? [] : [taker[0]])))];
+}
+
+/** "Every unsafe method" includes ones that nobody has listed, so listed methods never use it up. */
+const EVERY_UNSAFE = "";
+
+function takes(methods: readonly string[], method: string): boolean {
+  return methods.length === 0 ? !SAFE_METHODS.has(method) : methods.includes(method);
 }
 
 function coversPath(wide: string, narrow: string): boolean {

@@ -3,7 +3,7 @@
  * told at the route.
  */
 import { DEFAULT_POLICY } from "./defaults.ts";
-import type { Contradiction } from "./contradictions.ts";
+import type { Contradiction } from "./problems.ts";
 import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
 import { inherit, type PolicyValues } from "./inherit.ts";
 import { pathParameters, shadowedBy } from "./paths.ts";

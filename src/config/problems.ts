@@ -15,6 +15,11 @@ export interface Problem {
   readonly message: string;
 }
 
+export interface Contradiction extends Problem {
+  /** What else was looked at. Where one of these is faulty itself, the contradiction may not exist and is not told. */
+  readonly reads: readonly string[];
+}
+
 export interface ShapeCheck {
   readonly problems: readonly Problem[];
   /** The file without its faulty parts; `undefined` when nothing is left to look at. */

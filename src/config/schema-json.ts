@@ -15,8 +15,12 @@ const builtIn = {
   routes: [],
 };
 
-/** The text of `config/schema.json`. */
+/** The text of `config/schema.json`, before the formatter. */
 export function schemaText(): string {
+  return `${JSON.stringify(makeSchema(), null, 2)}\n`;
+}
+
+export function makeSchema(): z.core.JSONSchema.BaseSchema {
   const schema = z.toJSONSchema(fileSchema, {
     io: "input",
     override: ({ jsonSchema, path }) => {
@@ -32,7 +36,11 @@ export function schemaText(): string {
     },
   });
   const { $schema, ...rest } = schema;
-  return `${JSON.stringify({ $schema, title: "idempotency-gateway configuration", ...rest }, null, 2)}\n`;
+  return {
+    ...($schema !== undefined && { $schema }),
+    title: "idempotency-gateway configuration",
+    ...rest,
+  };
 }
 
 function builtInAt(names: readonly (string | number)[]): z.core.JSONSchema.BaseSchema["default"] {

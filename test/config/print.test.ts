@@ -1,0 +1,108 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { loadConfig } from "../../src/config/load.ts";
+import { printConfig, withoutSecrets } from "../../src/config/print.ts";
+import type { GatewayConfig } from "../../src/config/schema.ts";
+import { withoutPassword } from "../../src/config/urls.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "gateway-print-"));
+t.teardown(() => rmSync(directory, { recursive: true }));
+const file = join(directory, "gateway.yaml");
+
+function load(yaml: string, env: NodeJS.ProcessEnv = {}): GatewayConfig {
+  writeFileSync(file, yaml);
+  const loaded = loadConfig(["--config", file], env);
+  if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded));
+  return loaded.config;
+}
+
+const EVERYTHING = `
+listen: { host: "::", port: 0, trustedProxies: [10.0.0.0/8], headersTimeout: 1500ms, maxConnections: 10 }
+upstream: { url: "https://api.example", timeout: 90s }
+store:
+  url: "rediss://gateway:canary-password@127.0.0.1:6380/1?sentinelPassword=canary-parameter"
+  lease: 2m
+  replicas: { wait: 2, timeout: 70ms }
+admin: { token: canary-token }
+log: { level: debug }
+workers: 3
+defaults:
+  mode: shadow
+  profile: stripe
+  status: { keyMissing: 422, bodyInvalid: 400 }
+  key: { from: query, name: idem, required: true }
+  onUnknown: block
+  respond: { release: [502], unknown: [500], record: [503, 429] }
+  docsUrl: https://docs.example/keys?a=b
+routes:
+  - name: bookings
+    match: { methods: [POST], path: /bookings }
+    key: { from: body, pointers: [/date, "/a~1b"] }
+    fingerprint: { body: json, ignore: [/sentAt] }
+    scope: { headers: [] }
+    onInFlight: wait
+    waitTimeout: 5s
+    replay: { status: { 201: 200 }, dropHeaders: [Set-Cookie] }
+  - name: objects
+    match: { path: "/objects/:id" }
+    key: { from: path, name: id, required: false }
+    mode: enforce
+    replay: { as: conflict }
+    limits: { requestBytes: 1000B, responseBytes: 0B }
+    onUnknown: resend
+    docsUrl: ""
+`;
+
+void t.test("what is printed is read back to the same configuration", (t) => {
+  for (const yaml of ["{}", EVERYTHING]) {
+    const config = load(yaml);
+    // Secrets are hidden in print; they come from the environment, as they should.
+    const again = load(printConfig(config), {
+      IDEMPOTENCY_GATEWAY_STORE: config.store.url,
+      IDEMPOTENCY_GATEWAY_ADMIN_TOKEN: config.admin.token,
+    });
+    t.strictSame(again, config);
+    t.equal(printConfig(again), printConfig(config));
+  }
+  t.end();
+});
+
+void t.test("--print-config prints the file's own words, flags and environment applied", (t) => {
+  writeFileSync(file, EVERYTHING);
+  const loaded = loadConfig(["--config", file, "--print-config", "--workers=5"], {});
+  if (loaded.kind !== "print") return t.fail(JSON.stringify(loaded));
+  t.match(loaded.text, "\nworkers: 5\n");
+  t.match(loaded.text, "\n  timeout: 90s\n");
+  t.match(loaded.text, "\n  headersTimeout: 1500ms\n");
+  t.match(loaded.text, "\n      requestBytes: 1000B\n");
+  return t.end();
+});
+
+void t.test("no secret is in what is printed, and it says where one is hidden", (t) => {
+  const config = load(EVERYTHING);
+  const text = printConfig(config) + JSON.stringify(withoutSecrets(config));
+  t.notMatch(text, /canary/u);
+  t.match(text, "rediss://gateway:********@127.0.0.1:6380/1?sentinelPassword=********");
+  t.match(text, /token: "?\*{8}"?\n/u);
+  t.match(config.admin.token, "canary-token", "the configuration itself keeps it");
+  t.match(printConfig(load("{}")), /\n {2}token: ""\n/u, "and none is none");
+  t.end();
+});
+
+const maskings: readonly (readonly [url: string, shown: string])[] = [
+  ["file:./a:b@c", "file:./a:b@c"],
+  ["redis://127.0.0.1:6379", "redis://127.0.0.1:6379"],
+  ["redis://user@127.0.0.1:6379", "redis://user@127.0.0.1:6379"],
+  ["redis://:secret@127.0.0.1", "redis://:********@127.0.0.1"],
+  ["redis://u:se:cr%40et@h:1/0", "redis://u:********@h:1/0"],
+  ["rediss+sentinel://u:p@a:1,b:2/main?x=1", "rediss+sentinel://u:********@a:1,b:2/main?x=1"],
+  ["redis+unix:///s?db=1&password=p%26q", "redis+unix:///s?db=1&password=********"],
+];
+for (const [url, shown] of maskings) {
+  void t.test(`${url} is shown as ${shown}`, (t) => {
+    t.equal(withoutPassword(url), shown);
+    t.end();
+  });
+}
