@@ -57,7 +57,7 @@ t.test("the final stage installs nothing and gets production dependencies only",
   const build = stages[0] ?? [];
   const runs = build.filter(({ name }) => name === "RUN").map(({ text }) => text);
   t.match(runs.at(0), /^npm ci /);
-  t.match(runs.at(-1), /^npm prune --omit=dev/);
+  t.match(runs.at(-1), /^npm ci --omit=dev /);
 });
 
 t.test("the embedded store has a volume that the user owns", async (t) => {
