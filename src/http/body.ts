@@ -1,0 +1,72 @@
+/**
+ * Request bodies: read whole up to a limit and a time, or, where nobody wants the rest, taken off the socket a little
+ * so that the answer is not lost. Knows no header but Content-Length; the parser has checked the framing.
+ */
+import type { IncomingMessage } from "node:http";
+import type { BodyRead } from "../core/ports.ts";
+
+/**
+ * Reads the body. Over the limit it stops reading and leaves the rest on the socket; an announced length over the
+ * limit is not read at all. `timeoutMs` bounds the whole body, however steadily it drips. Call it once.
+ */
+export function readBody(
+  req: IncomingMessage,
+  limitBytes: number,
+  timeoutMs: number,
+): Promise<BodyRead> {
+  if (Number(req.headers["content-length"] ?? 0) > limitBytes) {
+    return Promise.resolve({ kind: "too-large", read: new Uint8Array() });
+  }
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (read: BodyRead): void => {
+      clearTimeout(timer);
+      req.off("data", onData).off("end", onEnd).off("close", onClose);
+      resolve(read);
+    };
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length <= limitBytes) return;
+      req.pause();
+      settle({ kind: "too-large", read: Buffer.concat(chunks) });
+    };
+    const onEnd = (): void => settle({ kind: "body", bytes: Buffer.concat(chunks, length) });
+    const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
+    const timer = setTimeout(() => {
+      req.pause();
+      settle({ kind: "incomplete", cause: "slow" });
+    }, timeoutMs);
+    if (req.destroyed) return onClose();
+    req.on("data", onData).on("end", onEnd).on("close", onClose);
+  });
+}
+
+/** How much of an unwanted body is taken, and for how long, before the connection is closed over it. */
+const LINGER_BYTES = 4 * 1024 * 1024;
+export const LINGER_MS = 1000;
+
+/**
+ * Takes a bounded part of an unwanted body off the socket. Closing with bytes unread makes the kernel send a reset,
+ * and a reset overtakes the answer (RFC 9112 §9.6). Resolves at the body's end, the bound, or the client's.
+ */
+export function discardRest(req: IncomingMessage): Promise<void> {
+  if (req.complete || req.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    let length = 0;
+    const settle = (): void => {
+      clearTimeout(timer);
+      req.off("data", onData).off("end", settle).off("close", settle);
+      req.pause();
+      resolve();
+    };
+    const onData = (chunk: Buffer): void => {
+      length += chunk.length;
+      if (length > LINGER_BYTES) settle();
+    };
+    const timer = setTimeout(settle, LINGER_MS);
+    req.on("data", onData).on("end", settle).on("close", settle);
+    req.resume();
+  });
+}

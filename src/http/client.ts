@@ -1,0 +1,64 @@
+/**
+ * The flow's view of one turn: the request as it was checked, and the client that is answered or handed to the tunnel.
+ * Holds no socket rules; the listener does.
+ */
+import type { Client, InboundRequest } from "../core/ports.ts";
+import type { HeaderPair } from "../core/record.ts";
+import { readBody } from "./body.ts";
+import { inviteBody, sendProblem, sendReply, type Turn } from "./reply.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+export interface CheckedHead {
+  readonly target: string;
+  /** As received. */
+  readonly headers: readonly HeaderPair[];
+  /** For the upstream. */
+  readonly forwardHeaders: readonly HeaderPair[];
+}
+
+export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number): InboundRequest {
+  const { req, res } = turn;
+  const gone = new AbortController();
+  res.once("close", () => {
+    if (!res.writableFinished) gone.abort();
+  });
+  return {
+    ...head,
+    method: req.method ?? "",
+    gone: gone.signal,
+    readBody: (limitBytes) => {
+      const announced = Number(req.headers["content-length"] ?? 0);
+      // A client that asked first is told of the limit before it sends anything (RFC 9110 §10.1.1).
+      if (announced <= limitBytes) inviteBody(turn);
+      return readBody(req, limitBytes, bodyTimeoutMs);
+    },
+  };
+}
+
+export interface ClientHooks {
+  readonly tunnel: Tunnel;
+  /** From here on the turn is a stream that a stop need not wait for without end. */
+  onPass(): void;
+  /** A reply whose head must not stand on the wire was replaced by a problem. */
+  onUnsendable(error: unknown): void;
+}
+
+export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHooks): Client {
+  return {
+    async send(reply) {
+      try {
+        await sendReply(turn, reply);
+      } catch (error) {
+        // Header names and values are checked by Node on the way out; a record that was tampered with ends here
+        // instead of splitting the answer.
+        hooks.onUnsendable(error);
+        await sendProblem(turn, { code: "internal-error", status: 500 });
+      }
+    },
+    pass(read, told) {
+      hooks.onPass();
+      const { target, forwardHeaders: headers } = request;
+      return hooks.tunnel.pass(turn, { target, headers, read, told });
+    },
+  };
+}

@@ -1,0 +1,291 @@
+/**
+ * The inbound port: connections, their limits and time-outs, what is refused before anything else looks at it, and the
+ * graceful stop. Everything else about a request is the handler's. No error leaves this file, and nothing a client
+ * sends ends the process.
+ */
+import http from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Socket, type BlockList } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Client, InboundRequest, Observer } from "../core/ports.ts";
+import type { Problem } from "../core/problem.ts";
+import { newClient, newRequest } from "./client.ts";
+import { forwardFields, newPeer } from "./headers.ts";
+import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
+import { outcomeOf, reportOf } from "./report.ts";
+import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
+import { headOf, screen, type ScreenRules } from "./screen.ts";
+import type { Tunnel } from "./tunnel.ts";
+import { Work } from "./work.ts";
+
+export interface ListenerOptions extends ScreenRules {
+  readonly host: string;
+  /** 0 asks for any free port. */
+  readonly port: number;
+  /** CIDR blocks (or single addresses) whose forwarding fields are believed. */
+  readonly trustedProxies: readonly string[];
+  /** From a request's first byte to the end of its head. */
+  readonly headersTimeoutMs: number;
+  /** For the whole body of a guarded request. */
+  readonly bodyTimeoutMs: number;
+  /** A client that takes nothing of a pending answer for this long is cut. */
+  readonly idleTimeoutMs: number;
+  /** 0: unlimited. */
+  readonly maxConnections: number;
+  /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
+  readonly nodeOptions?: string;
+}
+
+export interface Listener {
+  /** Rejects where the port cannot be had, or where the parser has been made lenient. */
+  start(): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * No new connections; running handlers finish, however long they take; streams and upgraded connections are
+   * destroyed once `graceMs` are over.
+   */
+  stop(graceMs: number): Promise<void>;
+  readonly draining: boolean;
+}
+
+export type Handler = (request: InboundRequest, client: Client) => Promise<void>;
+
+/** How long an idle connection is kept for the client's next request. */
+const KEEP_ALIVE_MS = 5000;
+const MAX_REQUESTS_PER_SOCKET = 1000;
+
+export function createListener(
+  options: ListenerOptions,
+  tunnel: Tunnel,
+  handler: Handler,
+  observer: Observer,
+): Listener {
+  return new HttpListener(options, tunnel, handler, observer);
+}
+
+class HttpListener implements Listener {
+  readonly #options: ListenerOptions;
+  readonly #tunnel: Tunnel;
+  readonly #handler: Handler;
+  readonly #observer: Observer;
+  readonly #trusted: BlockList;
+  readonly #server: http.Server;
+  readonly #work = new Work();
+  /** Unanswered turns by connection; a connection that has ever had one is in here as long as it lives. */
+  readonly #turns = new WeakMap<Socket, Set<Turn>>();
+  readonly #open = new Set<Turn>();
+  readonly #upgraded = new Set<Socket>();
+  /** Connections that are being closed over a refusal: nothing further on them is looked at. */
+  readonly #doomed = new WeakSet<Socket>();
+  #draining = false;
+
+  constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
+    this.#options = options;
+    this.#tunnel = tunnel;
+    this.#handler = handler;
+    this.#observer = observer;
+    this.#trusted = blocksOf(options.trustedProxies);
+    this.#server = this.#newServer();
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  async start(): Promise<{ readonly host: string; readonly port: number }> {
+    assertStrictParser(this.#options.nodeOptions ?? "");
+    const { host, port } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("no TCP address");
+    return { host: address.address, port: address.port };
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#draining = true;
+    let timer: NodeJS.Timeout | undefined;
+    const graceOver = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, graceMs);
+    });
+    const closed = this.#server.listening
+      ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
+      : Promise.resolve();
+    this.#server.closeIdleConnections();
+    for (const turn of this.#open) turn.res.shouldKeepAlive = false;
+    await this.#work.settled();
+    await Promise.race([this.#work.ended(), graceOver]);
+    // Answers that are given but still close politely over an unread body.
+    const closing = [...this.#open].map(({ res }) => new Promise((r) => res.once("close", r)));
+    await Promise.race([Promise.all(closing), graceOver]);
+    clearTimeout(timer);
+    for (const socket of this.#upgraded) socket.destroy();
+    this.#server.closeAllConnections();
+    await Promise.all([closed, this.#work.ended()]);
+  }
+
+  #newServer(): http.Server {
+    const { headersTimeoutMs, idleTimeoutMs, maxConnections } = this.#options;
+    const server = http.createServer({
+      insecureHTTPParser: false,
+      // Judged in `screen`, which answers with a problem.
+      requireHostHeader: false,
+      headersTimeout: headersTimeoutMs,
+      // Uploads that pass through may be long; bodies that are read whole have a time-out of their own.
+      requestTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: Math.min(1000, headersTimeoutMs),
+      noDelay: true,
+    });
+    // 0: all of them arrive, and `screen` counts. With a number Node 20 drops the rest without a word.
+    server.maxHeadersCount = 0;
+    server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
+    if (maxConnections > 0) server.maxConnections = maxConnections;
+    server.setTimeout(idleTimeoutMs, (socket) => this.#onIdle(socket));
+    server.on("request", (req, res) => this.#onRequest(req, res, false));
+    server.on("checkContinue", (req, res) => this.#onRequest(req, res, true));
+    server.on("checkExpectation", (req, res) => this.#onExpectation(req, res));
+    server.on("clientError", (error, socket) => this.#onClientError(error, tcp(socket)));
+    server.on("upgrade", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
+    server.on("connect", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
+    return server;
+  }
+
+  /** No byte moved for a while. Waiting is fine; not taking what is pending is not. */
+  #onIdle(socket: Socket): void {
+    const turns = this.#turns.get(socket);
+    const betweenRequests = turns?.size === 0 && !this.#upgraded.has(socket);
+    if (socket.writableLength > 0 || betweenRequests) socket.destroy();
+  }
+
+  #newTurn(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): Turn {
+    const turn: Turn = { req, res, awaitsContinue };
+    const turns = this.#turns.get(req.socket) ?? new Set();
+    this.#turns.set(req.socket, turns.add(turn));
+    this.#open.add(turn);
+    res.once("close", () => {
+      turns.delete(turn);
+      this.#open.delete(turn);
+    });
+    // Writing after the client has gone is found out by `close`; without a listener it would end the process.
+    res.on("error", () => res.destroy());
+    if (this.#draining) res.shouldKeepAlive = false;
+    return turn;
+  }
+
+  #onRequest(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): void {
+    // Pipelined behind a refused request: what it says depends on where that one ended.
+    if (this.#doomed.has(req.socket)) return;
+    const startedMs = performance.now();
+    const turn = this.#newTurn(req, res, awaitsContinue);
+    const head = headOf(req);
+    const screened = screen(head, this.#options);
+    if (screened.kind === "refused") {
+      this.#refuse(turn, screened, startedMs);
+      return;
+    }
+    const { headers } = head;
+    const peer = newPeer(req.socket.remoteAddress, this.#trusted);
+    const checked = {
+      target: screened.target,
+      headers,
+      forwardHeaders: forwardFields(headers, peer),
+    };
+    const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
+    this.#work.add((becomeStream) => {
+      const client = newClient(turn, request, {
+        tunnel: this.#tunnel,
+        onPass: becomeStream,
+        onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
+      });
+      return this.#run(turn, () => this.#handler(request, client), startedMs);
+    });
+  }
+
+  async #run(turn: Turn, handle: () => Promise<void>, startedMs: number): Promise<void> {
+    try {
+      await handle();
+      if (isOver(turn)) return;
+      throw new Error("the handler gave no answer");
+    } catch (error) {
+      this.#report(turn.req, "internal-error", 500, startedMs, error);
+      if (isOver(turn)) {
+        if (!turn.res.writableEnded) cut(turn.res);
+      } else await sendProblem(turn, { code: "internal-error", status: 500 });
+    }
+  }
+
+  #onExpectation(req: IncomingMessage, res: ServerResponse): void {
+    if (this.#doomed.has(req.socket)) return;
+    const detail = "Expect nothing but 100-continue.";
+    const problem: Problem = { code: "request-invalid", status: 417, detail };
+    this.#refuse(this.#newTurn(req, res, false), problem, performance.now());
+  }
+
+  #refuse(turn: Turn, problem: Problem, startedMs: number): void {
+    this.#doomed.add(turn.req.socket);
+    turn.res.shouldKeepAlive = false;
+    this.#report(turn.req, outcomeOf(problem), problem.status, startedMs);
+    this.#work.add(() => sendProblem(turn, problem));
+  }
+
+  /** What the parser refuses, and what its time-outs end. Never quotes the bytes. */
+  #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const problem = parserProblem(error.code);
+    if (problem === undefined || this.#doomed.has(socket) || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    this.#doomed.add(socket);
+    const turns = [...(this.#turns.get(socket) ?? [])];
+    // Behind a whole request that is still being worked on, an answer written now would be taken for its answer.
+    if (turns.some(({ req, res }) => req.complete || res.headersSent)) {
+      socket.destroy();
+      return;
+    }
+    this.#report(turns[0]?.req, "request-invalid", problem.status, performance.now());
+    refuseSocket(socket, problem);
+  }
+
+  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
+    const startedMs = performance.now();
+    // A reset on an upgraded socket must not end the process; `close` follows and is what counts.
+    socket.on("error", () => socket.destroy());
+    if (this.#doomed.has(socket) || (this.#turns.get(socket)?.size ?? 0) > 0) {
+      socket.destroy();
+      return;
+    }
+    this.#doomed.add(socket);
+    this.#upgraded.add(socket);
+    socket.once("close", () => this.#upgraded.delete(socket));
+    const requestHead = headOf(req);
+    const screened = screen(requestHead, this.#options);
+    if (screened.kind === "refused") {
+      this.#report(req, outcomeOf(screened), screened.status, startedMs);
+      refuseSocket(socket, screened);
+      return;
+    }
+    const peer = newPeer(socket.remoteAddress, this.#trusted);
+    const headers = forwardFields(requestHead.headers, peer);
+    this.#work.add(async (becomeStream) => {
+      becomeStream();
+      const outbound = { headers, target: screened.target };
+      const { status, outcome } = await this.#tunnel.upgrade(req, socket, head, outbound);
+      this.#report(req, outcome, status, startedMs);
+    });
+  }
+
+  #report(...facts: Parameters<typeof reportOf>): void {
+    this.#observer.finished(reportOf(...facts));
+  }
+}
+
+/** Node types these sockets as streams, for servers over other transports than this one's TCP. */
+function tcp(socket: Duplex): Socket {
+  if (socket instanceof Socket) return socket;
+  throw new TypeError("the connection is no TCP socket");
+}

@@ -1,0 +1,172 @@
+/**
+ * Writes answers: fields as they were given, framing by this hop alone, backpressure kept, and a stream read to its
+ * end even when nobody is left to see it. Decides nothing about what is answered.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Reply } from "../core/ports.ts";
+import { renderProblem, type Problem } from "../core/problem.ts";
+import type { HeaderPair } from "../core/record.ts";
+import { discardRest, LINGER_MS } from "./body.ts";
+import { endToEnd, flat, renderHead, without } from "./headers.ts";
+
+/** One request and the answer to it, as Node gives them. */
+export interface Turn {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  /** The client waits for 100 before it sends the body, and has not been told yet. */
+  awaitsContinue: boolean;
+}
+
+/** Tells a client that waits for it to send its body (RFC 9110 §10.1.1). */
+export function inviteBody(turn: Turn): void {
+  if (!turn.awaitsContinue) return;
+  turn.awaitsContinue = false;
+  turn.res.writeContinue();
+}
+
+/**
+ * Sends a reply. Resolves when it is handed to the operating system or the client is gone. Rejects only when the head
+ * is not one that may stand on the wire, and then nothing was sent.
+ */
+export async function sendReply(turn: Turn, reply: Reply): Promise<void> {
+  const { req, res } = turn;
+  if (isOver(turn)) return drain(reply.body);
+  // Lets the parser finish the segment that it is in: a small body mostly came along with its head.
+  await Promise.resolve();
+  const buffered = reply.body instanceof Uint8Array ? reply.body : undefined;
+  const bodiless = req.method === "HEAD" || reply.status === 204 || reply.status === 304;
+  // A stored or upstream head must never bring its own framing along.
+  let headers = endToEnd(reply.headers);
+  if (reply.status === 204) headers = without(headers, "content-length");
+  if (buffered !== undefined && !bodiless) {
+    headers = [...without(headers, "content-length"), lengthField(buffered)];
+  }
+  const early = !req.complete;
+  if (early) res.shouldKeepAlive = false;
+  res.writeHead(reply.status, flat(headers));
+  if (buffered === undefined) {
+    if (!(await writeStream(res, reply.body, bodiless))) return;
+  } else if (early && !bodiless) {
+    res.write(buffered);
+  }
+  if (early) {
+    // Everything is on its way; the end, and with it the close, follows what can be read of the body.
+    res.flushHeaders();
+    void lingerThenEnd(turn);
+    return;
+  }
+  await ended(res, buffered !== undefined && !bodiless ? buffered : undefined);
+}
+
+/** Sends a problem on an answer that has not begun. */
+export function sendProblem(
+  turn: Turn,
+  problem: Problem,
+  extra: readonly HeaderPair[] = [],
+): Promise<void> {
+  const { status, headers, body } = renderProblem(problem);
+  return sendReply(turn, { status, headers: [...headers, ...extra], body });
+}
+
+/** Whether nothing can be answered any more. */
+export function isOver({ res }: Turn): boolean {
+  return res.destroyed || res.headersSent || res.socket?.destroyed === true;
+}
+
+function lengthField(body: Uint8Array): HeaderPair {
+  return ["Content-Length", String(body.length)];
+}
+
+/** Ends an answer whose request was not read to its end, after reading some more of it. */
+export async function lingerThenEnd(turn: Turn): Promise<void> {
+  // A client that still waits to be invited sends no body that could be in the way.
+  if (!turn.awaitsContinue) await discardRest(turn.req);
+  turn.res.end();
+}
+
+function ended(res: ServerResponse, body: Uint8Array | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    res.once("close", resolve).once("finish", resolve);
+    if (body === undefined) res.end();
+    else res.end(body);
+  });
+}
+
+/** True when the whole stream was written; false when the client left, or the stream broke and took the socket along. */
+async function writeStream(
+  res: ServerResponse,
+  body: Reply["body"],
+  bodiless: boolean,
+): Promise<boolean> {
+  res.flushHeaders();
+  try {
+    for await (const chunk of asStream(body)) {
+      if (bodiless || res.destroyed) continue;
+      if (!res.write(chunk)) await writable(res);
+    }
+  } catch {
+    // Not swallowed: whoever made the stream knows of its end. The client is told by an answer that stays incomplete,
+    // with a reset, because an answer that only a close delimits would look whole.
+    cut(res);
+    return false;
+  }
+  return !res.destroyed;
+}
+
+async function* asStream(body: Reply["body"]): AsyncIterable<Uint8Array> {
+  if (body instanceof Uint8Array) yield body;
+  else yield* body;
+}
+
+/** Reads a stream that nobody is left to see, so that what waits for its end learns of it. */
+async function drain(body: Reply["body"]): Promise<void> {
+  try {
+    for await (const chunk of asStream(body)) void chunk;
+  } catch {
+    // As in `writeStream`: its maker knows, and there is no client to tell.
+  }
+}
+
+function writable(res: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      res.off("drain", settle).off("close", settle);
+      resolve();
+    };
+    res.on("drain", settle).on("close", settle);
+    if (res.destroyed) settle();
+  });
+}
+
+/** Ends an answer so that the client cannot take it for a whole one. */
+export function cut(res: ServerResponse): void {
+  const { socket } = res;
+  if (socket === null) res.destroy();
+  else socket.resetAndDestroy();
+}
+
+/** A problem on a socket that no ServerResponse looks after; the socket is closed after it. */
+export function refuseSocket(
+  socket: Socket,
+  problem: Problem,
+  extra: readonly HeaderPair[] = [],
+): void {
+  const { status, headers, body } = renderProblem(problem);
+  const head = renderHead(status, [
+    ...headers,
+    ...extra,
+    ["Date", new Date().toUTCString()],
+    ["Connection", "close"],
+    lengthField(body),
+  ]);
+  if (socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  // What still comes in is dropped for a moment, for the same reason as in `discardRest`.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
+  socket.resume();
+  socket.end(Buffer.concat([head, body]));
+}

@@ -1,0 +1,174 @@
+/**
+ * What the listener refuses although Node's parser lets it through: heads that two readers could understand in two
+ * ways. Pure, over the head as received. Bodies, timing and what the parser itself refuses are not judged here.
+ */
+import type { IncomingMessage } from "node:http";
+import type { ProblemCode } from "../core/outcome.ts";
+import type { HeaderPair } from "../core/record.ts";
+import { isSafe } from "../core/route.ts";
+import { isForwardingField, pairsOf, tokensOf, valuesOf } from "./headers.ts";
+import { canonicalAuthority, canonicalTarget, readAbsolute } from "./target.ts";
+
+export interface ScreenRules {
+  /** Lower-case names of all headers that some route takes its key from. */
+  readonly keyHeaders: readonly string[];
+  /** Lower-case names of all headers that name a caller. */
+  readonly credentialHeaders: readonly string[];
+  /** Safe methods that some route guards; unsafe ones count as guarded always. Upper-case. */
+  readonly guardedReads: ReadonlySet<string>;
+}
+
+export interface Head {
+  readonly method: string;
+  readonly rawTarget: string;
+  /** `1.1` */
+  readonly httpVersion: string;
+  readonly headers: readonly HeaderPair[];
+}
+
+export type Screened =
+  | { readonly kind: "ok"; readonly target: string }
+  | {
+      readonly kind: "refused";
+      readonly status: number;
+      readonly code: Extract<ProblemCode, "request-invalid" | "key-invalid">;
+      /** What to do instead; quotes nothing of the request. */
+      readonly detail: string;
+    };
+
+type Refused = Extract<Screened, { kind: "refused" }>;
+
+/** Node 20 silently keeps 1000 fields; none that matters may hide behind a limit. */
+const MAX_FIELDS = 100;
+
+/** RFC 3986 §3.2.2 without user information: a name, an IPv4 address or an IPv6 literal, and a port. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[\w\-.~%!$&'()*+;=]+)(?::\d{1,5})?$/;
+
+/** Fields that decide about framing, routing and identity: `Connection` must not name them, nor a twin stand in. */
+const PROTECTED = ["authorization", "content-type", "content-length", "cookie", "host"];
+
+export function headOf(req: IncomingMessage): Head {
+  return {
+    method: req.method ?? "",
+    rawTarget: req.url ?? "",
+    httpVersion: req.httpVersion,
+    headers: pairsOf(req.rawHeaders),
+  };
+}
+
+export function screen(head: Head, rules: ScreenRules): Screened {
+  return (
+    screenVersion(head) ??
+    screenFields(head, rules) ??
+    screenFraming(head) ??
+    screenHost(head) ??
+    screenUpgrade(head) ??
+    screenTarget(head, rules)
+  );
+}
+
+function screenVersion(head: Head): Refused | undefined {
+  if (head.httpVersion === "1.1" || head.httpVersion === "1.0") return undefined;
+  return refused("Use HTTP/1.1 or HTTP/1.0.", 505);
+}
+
+function screenFields(head: Head, rules: ScreenRules): Refused | undefined {
+  const { headers } = head;
+  if (headers.length > MAX_FIELDS) {
+    return refused(`Send at most ${MAX_FIELDS} header fields.`, 431);
+  }
+  const identity = [...rules.keyHeaders, ...rules.credentialHeaders];
+  const protectedNames = new Set([...PROTECTED, ...identity]);
+  const counts = new Map<string, number>();
+  for (const [name] of headers) {
+    const lower = name.toLowerCase();
+    counts.set(lower, (counts.get(lower) ?? 0) + 1);
+    // CGI-like upstreams read `x_forwarded_for` and `x-forwarded-for` as one name.
+    const twin = lower.replaceAll("_", "-");
+    if (twin !== lower && (protectedNames.has(twin) || isForwardingField(twin))) {
+      return refused("Write header names with hyphens, not underscores.");
+    }
+  }
+  // The key first: its own code tells a client what to correct.
+  if (rules.keyHeaders.some((name) => (counts.get(name) ?? 0) > 1)) {
+    return refused("Send the idempotency key in one header field only.", 400, "key-invalid");
+  }
+  // Node keeps the first of some of these and joins others; an upstream may see the last.
+  if ([...protectedNames].some((name) => (counts.get(name) ?? 0) > 1)) {
+    return refused("Send Host, Content-Type, Content-Length and each credential field once.");
+  }
+  // Naming a field in Connection removes it on the way (RFC 9110 §7.6.1): the upstream would miss what was judged here.
+  const named = tokensOf(headers, "connection");
+  if (named.some((name) => protectedNames.has(name) || isForwardingField(name))) {
+    return refused("Name only hop-by-hop fields in Connection.");
+  }
+  return undefined;
+}
+
+/** RFC 9112 §6.1: what follows `Transfer-Encoding` must be understood, or the body's end is not. */
+function screenFraming(head: Head): Refused | undefined {
+  const codings = valuesOf(head.headers, "transfer-encoding");
+  if (codings.length === 0) return undefined;
+  if (head.httpVersion === "1.0") {
+    return refused("HTTP/1.0 has no Transfer-Encoding. Send Content-Length.");
+  }
+  if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== "chunked") {
+    return refused("Use no Transfer-Encoding but chunked.", 501);
+  }
+  if (valuesOf(head.headers, "content-length").length > 0) {
+    return refused("Send either Content-Length or Transfer-Encoding.");
+  }
+  return undefined;
+}
+
+/** RFC 9112 §3.2; that there is no second one is settled by then. */
+function screenHost(head: Head): Refused | undefined {
+  const [host] = valuesOf(head.headers, "host");
+  if (host === undefined && head.httpVersion === "1.0") return undefined;
+  if (host !== undefined && HOST.test(host)) return undefined;
+  return refused("Send one valid Host field.");
+}
+
+/** Only WebSocket is tunnelled (RFC 6455 §4.1): h2c and others would carry requests that nobody here sees. */
+function screenUpgrade(head: Head): Refused | undefined {
+  if (head.method === "CONNECT") return refused("This is no forward proxy. Use another method.");
+  const protocols = tokensOf(head.headers, "upgrade");
+  if (protocols.length === 0) return undefined;
+  if (protocols.length > 1 || protocols[0] !== "websocket" || head.method !== "GET") {
+    return refused("Upgrade to nothing but websocket, with GET.");
+  }
+  const length = valuesOf(head.headers, "content-length")[0] ?? "0";
+  if (length !== "0" || valuesOf(head.headers, "transfer-encoding").length > 0) {
+    return refused("Send an upgrade without a body.");
+  }
+  return undefined;
+}
+
+function screenTarget(head: Head, rules: ScreenRules): Screened {
+  let origin = head.rawTarget;
+  if (origin === "*" && head.method !== "OPTIONS") {
+    return refused("Send * with OPTIONS only.");
+  }
+  if (origin !== "*" && !origin.startsWith("/")) {
+    // RFC 9112 §3.2.2 lets an absolute target win over Host; where they differ, somebody on the way was misled.
+    const absolute = readAbsolute(origin);
+    const [host] = valuesOf(head.headers, "host");
+    const scheme = /^https:/i.test(origin) ? "https" : "http";
+    if (absolute === undefined || host === undefined) {
+      return refused("Send a target that starts with a slash.");
+    }
+    if (absolute.authority !== canonicalAuthority(host, scheme)) {
+      return refused("Send the same authority in the target and in Host.");
+    }
+    origin = absolute.origin;
+  }
+  const target = canonicalTarget(origin);
+  if (target.kind === "refused") return refused(target.detail);
+  const guarded = !isSafe(head.method) || rules.guardedReads.has(head.method);
+  if (target.evasive !== undefined && guarded) return refused(target.evasive);
+  return { kind: "ok", target: target.target };
+}
+
+function refused(detail: string, status = 400, code: Refused["code"] = "request-invalid"): Refused {
+  return { kind: "refused", status, code, detail };
+}
