@@ -4,7 +4,7 @@
  *     absent ──claim──▶ in flight ──complete(token)──▶ completed
  *        ▲                 │  │                            ▲
  *        └──release(token)─┘  └─ lease over, or outcome ─▶ unknown ──complete(token of the owner) / resolve──┘
- *           (provably not sent)   cannot be known
+ *           (provably not sent)   cannot be known, or a resend's release
  *
  * Pure: the store's clock arrives as `nowMs`, nothing is read or written here. The memory and the embedded store run
  * these functions inside their transactions; the Redis scripts say the same in Lua and are held to it by one suite.
@@ -235,7 +235,7 @@ export function decideComplete(
   };
 }
 
-/** The owner forgets its claim because the request provably never ran. */
+/** The owner gives its claim back because its request provably never ran. */
 export function decideRelease(
   stored: StoredRecord | undefined,
   token: string,
@@ -245,7 +245,18 @@ export function decideRelease(
   // nothing may still give the key back, because only it can know that.
   const mine =
     stored?.state === "in-flight" && stored.token === token && stored.expiresAtMs > nowMs;
-  return mine ? { answer: "done", change: { kind: "delete" } } : { answer: "lost", change: KEEP };
+  if (!mine) return { answer: "lost", change: KEEP };
+  if (stored.fence === 1) return { answer: "done", change: { kind: "delete" } };
+  // DANGER: a resend took over an unknown outcome and knows of its own request only. Forgetting the record would
+  // forget the earlier send: the key would be free for another request, and the next fence would be 1 again, which an
+  // upstream that has seen a higher one must refuse. Why the earlier one is unknown is no longer known.
+  const unknown: UnknownRecord = {
+    ...baseOf(stored),
+    state: "unknown",
+    reason: "crash",
+    sinceMs: nowMs,
+  };
+  return { answer: "done", change: { kind: "put", record: unknown } };
 }
 
 /** The owner says that nobody can know. Never overwrites a completion. */
