@@ -3,11 +3,11 @@
  * Nothing is logged that is not named here: there is no way to hand it an object of unknown content, and of an error
  * only its name, its code and the places in this program are told (libraries put keys and bodies into messages).
  */
-import { writeSync } from "node:fs";
 import { type DestinationStream, pino } from "pino";
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport } from "../core/ports.ts";
 import { describeError } from "./failure.ts";
+import { standardOutput } from "./stdout.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
@@ -37,8 +37,6 @@ export interface LogOptions {
 
 const MAX_PATH_CHARS = 256;
 const MAX_TEXT_CHARS = 1024;
-/** What standard output may owe us before lines are dropped: a full disk must not fill the memory too. */
-const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 
 /** What an operator should look at, and what is an alarm; every other outcome is daily business. */
 const LEVELS: Partial<Readonly<Record<Outcome, EventLevel>>> = {
@@ -136,30 +134,4 @@ function printable(text: string, maxChars: number): string {
   return cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (char) => {
     return `\\u{${char.codePointAt(0)?.toString(16)}}`;
   });
-}
-
-/**
- * Standard output, written synchronously: a line is with the kernel before the exchange is over, so that neither
- * `process.exit` nor a kill loses it. Buffered writing (`sync: false`) is some microseconds cheaper per line and
- * loses the lines that explain a crash.
- */
-function standardOutput(): DestinationStream {
-  const stream = pino.destination({ dest: 1, sync: true, maxLength: MAX_PENDING_BYTES });
-  let complained = false;
-  // Without this listener a full disk under the log would end the gateway. The gateway goes on, and says so once.
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (complained) return;
-    complained = true;
-    complain(error);
-  });
-  return stream;
-}
-
-function complain(error: NodeJS.ErrnoException): void {
-  const line = { level: "error", msg: "the log cannot be written", error: describeError(error) };
-  try {
-    writeSync(2, `${JSON.stringify(line)}\n`);
-  } catch {
-    // Standard error is gone as well: there is nowhere left to say it.
-  }
 }

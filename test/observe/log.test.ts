@@ -278,3 +278,16 @@ t.test("a full disk under the log ends nothing, and is complained about once", a
   t.match(JSON.parse(first), { msg: "the log cannot be written", error: { code: "ENOSPC" } });
   t.strictSame(others, ["still running"]);
 });
+
+t.test("a reader that goes away ends nothing, and is complained about once", async (t) => {
+  const fixture = new URL("./fixtures/logger.ts", import.meta.url).pathname;
+  const child = spawn(process.execPath, ["--import=tsx", fixture, "full", "50000"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = once(child, "exit");
+  child.stdout.once("data", () => child.stdout.destroy());
+  const [first = "", ...others] = (await text(child.stderr)).trimEnd().split("\n");
+  t.strictSame(await exited, [0, null]);
+  t.match(JSON.parse(first), { msg: "the log cannot be written", error: { code: "EPIPE" } });
+  t.strictSame(others, ["still running"]);
+});
