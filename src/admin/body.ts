@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { type AdminReply, problem } from "./reply.ts";
 
+/** Far more than the one short member that is ever sent here. */
 const MAX_BODY_BYTES = 16 * 1024;
 
 /** The text of a JSON body, or the refusal. */

@@ -28,11 +28,15 @@ export type Change =
     };
 
 const STATES: readonly RecordState[] = ["in-flight", "completed", "unknown"];
+/** Records to a page, where the caller does not say. */
 const DEFAULT_LIMIT = 100;
+/** What the store port promises to take. */
 const MAX_LIMIT = 1000;
 const RECORD_ID = /^[0-9a-f]{64}$/;
+/** Opaque here, so only its form is checked: visible ASCII, as every store writes it. */
 const CURSOR = /^[\x21-\x7e]{1,2048}$/;
 
+/** `GET /v1/records`: one page. Rejects with the errors of the store port, as do the others below. */
 export async function listRecords(desk: RecordDesk, search: URLSearchParams): Promise<AdminReply> {
   const query = readQuery(search);
   if (typeof query === "string") return problem("request-invalid", query);
@@ -43,11 +47,16 @@ export async function listRecords(desk: RecordDesk, search: URLSearchParams): Pr
   });
 }
 
+/** `GET /v1/records/:id`. */
 export async function showRecord(desk: RecordDesk, id: string): Promise<AdminReply> {
   const record = await desk.inspect(id);
   return record === undefined ? absent() : json(200, viewOf(summarise(record)));
 }
 
+/**
+ * `DELETE /v1/records/:id`. DANGER: the next request with this key executes, whatever the record said. A live claim is
+ * refused by the store; everything else is the operator's responsibility, and is audited.
+ */
 export async function forgetRecord(
   desk: RecordDesk,
   id: string,
@@ -70,6 +79,7 @@ export async function forgetRecord(
   }
 }
 
+/** `POST /v1/records/:id/resolve`: what an operator has found out at the upstream about an unknown outcome. */
 export async function resolveRecord(
   desk: RecordDesk,
   id: string,
@@ -105,6 +115,7 @@ export function isRecordId(text: string): boolean {
   return RECORD_ID.test(text);
 }
 
+/** A change is audited with its answer, also where there was none: then nobody knows whether it was made. */
 async function audited<A>(
   call: () => Promise<A>,
   audit: (answer: A | "failed") => void,
@@ -153,6 +164,7 @@ function isState(text: string): text is RecordState {
   return STATES.some((state) => state === text);
 }
 
+/** Exactly `{"outcome": …}`: a misspelt or additional member would be an intention that was not understood. */
 function readResolution(body: string): Resolution | undefined {
   let document: unknown;
   try {
@@ -169,6 +181,7 @@ function readResolution(body: string): Resolution | undefined {
   return alone && (outcome === "executed" || outcome === "not-executed") ? outcome : undefined;
 }
 
+/** Names every member that is shown: a member that a record gains one day is not shown by accident. */
 function viewOf(record: RecordSummary): object {
   const { id, state, route, method, target, fence, createdAtMs, expiresAtMs } = record;
   return {
@@ -208,6 +221,7 @@ function stateView(record: RecordSummary): object {
   }
 }
 
+/** The first field of that name. Field names are case-insensitive (RFC 9110 §5.1). */
 function field(
   headers: readonly (readonly [name: string, value: string])[] | undefined,
   wanted: string,
@@ -215,6 +229,7 @@ function field(
   return headers?.find(([name]) => name.toLowerCase() === wanted)?.[1];
 }
 
+/** In UTC, with milliseconds. */
 function rfc3339(ms: number): string {
   return new Date(ms).toISOString();
 }

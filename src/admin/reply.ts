@@ -10,6 +10,7 @@ export interface AdminReply {
   readonly body: string | undefined;
 }
 
+/** Code to status and title. The codes are part of the documented interface; `docs/records-api.md` lists them. */
 export const REFUSALS = {
   "request-invalid": [400, "The request is not acceptable"],
   "token-missing": [401, "A bearer token is required"],
@@ -44,14 +45,17 @@ export function problem(
   };
 }
 
+/** `document` as one line: for `curl` as for programs. */
 export function json(status: number, document: object): AdminReply {
   return { status, headers: { "Content-Type": "application/json" }, body: text(document) };
 }
 
+/** RFC 9110 §15.3.5: no body, and no `Content-Length` either. */
 export function noContent(): AdminReply {
   return { status: 204, headers: {}, body: undefined };
 }
 
+/** RFC 9110 §15.5.6: `Allow` is required. */
 export function methodNotAllowed(allow: string): AdminReply {
   return problem("method-not-allowed", `Allowed here: ${allow}.`, { Allow: allow });
 }

@@ -43,6 +43,7 @@ export interface Admin {
 
 /** `/readyz` answers within this time, whatever the store does. */
 const READINESS_TIMEOUT_MS = 2000;
+/** A running answer, a last scrape for one, gets this long once the port is told to stop. */
 const STOP_GRACE_MS = 1000;
 
 /** Operators' requests are small and few: who is slow or holds on to a connection is let go early. */
@@ -53,6 +54,7 @@ const SERVER_OPTIONS = {
   keepAliveTimeout: 5000,
   connectionsCheckingInterval: 1000,
 };
+/** So that nobody who reaches this port can use up the file descriptors that the traffic needs. */
 const MAX_CONNECTIONS = 128;
 
 /** Not started yet. */
@@ -95,6 +97,7 @@ function ignoreReset(): void {
   // Nothing to tell: nobody is left to hear it, and what the request changed has been audited.
 }
 
+/** Which resource, whether its caller may, and what it says. Rejects on a store that fails and on defects. */
 async function answer(
   request: IncomingMessage,
   options: AdminOptions,
@@ -133,6 +136,7 @@ function openResource(
   }
 }
 
+/** For load balancers and orchestrators: 503 takes this gateway out of rotation, and the reasons are for people. */
 async function readiness(options: AdminOptions): Promise<AdminReply> {
   const reasons = await inTime(options.problems());
   return reasons.length === 0
@@ -148,6 +152,7 @@ function inTime(problems: Promise<readonly string[]>): Promise<readonly string[]
   return Promise.race([problems, late]).finally(() => clearTimeout(timer));
 }
 
+/** Everything below `/v1/records`, for callers that the gate has let in. */
 async function records(
   request: IncomingMessage,
   path: string,
@@ -189,6 +194,10 @@ function isRead(request: IncomingMessage): boolean {
   return request.method === "GET" || request.method === "HEAD";
 }
 
+/**
+ * The one place where exceptions become answers. An unreachable store is not logged here: it has its own metric and
+ * readiness reason, and the caller is told. No error's message leaves the process.
+ */
 function replyToError(error: unknown, options: AdminOptions): AdminReply {
   if (error instanceof StoreUnavailable) {
     const detail =
@@ -206,6 +215,7 @@ function replyToError(error: unknown, options: AdminOptions): AdminReply {
   return problem("internal-error", "The log says where.");
 }
 
+/** HEAD gets the head that GET would get (RFC 9110 §9.3.2). Nothing here may be kept by a cache. */
 function send(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
   const body = Buffer.from(reply.body ?? "");
   response.writeHead(reply.status, {

@@ -11,6 +11,7 @@ import { addUp, lastingOf, sumSnapshots } from "./metrics.ts";
 const ASK = "idempotency-gateway:metrics?";
 const ANSWER = "idempotency-gateway:metrics!";
 
+/** `scrape` ties answers to questions: a late answer to an earlier scrape is not taken for this one. */
 interface Ask {
   readonly type: typeof ASK;
   readonly scrape: number;
@@ -54,7 +55,9 @@ export interface ClusterMetrics {
 
 /** In the primary: one per process, created before the first worker is forked. */
 export function createClusterMetrics(options: { readonly timeoutMs: number }): ClusterMetrics {
+  /** What each living worker said last, by worker id. */
   const latest = new Map<number, Snapshot>();
+  /** What workers that have ended leave behind, folded into one now and then. */
   const departed: Snapshot[] = [];
   let scrapes = 0;
   let running: Promise<Exposition> | undefined;
@@ -135,6 +138,7 @@ function ask(worker: Worker, scrape: number, timeoutMs: number): Promise<Snapsho
   });
 }
 
+/** The channel carries other rooms' messages too; only the type tells them apart. */
 function isMessage<M extends Ask | Answer>(message: unknown, type: M["type"]): message is M {
   return (
     typeof message === "object" && message !== null && "type" in message && message.type === type

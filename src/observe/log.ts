@@ -35,6 +35,7 @@ export interface LogOptions {
   readonly worker?: number;
 }
 
+/** Enough to recognise a path; a client can send kilobytes. */
 const MAX_PATH_CHARS = 256;
 const MAX_TEXT_CHARS = 1024;
 
@@ -74,6 +75,7 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
+/** Member by member, so that nothing that a report may gain one day is logged without a decision. */
 function exchangeFields(report: ExchangeReport) {
   const queryAt = report.path.search(/[?#]/);
   const path = queryAt === -1 ? report.path : report.path.slice(0, queryAt);
@@ -121,6 +123,7 @@ function fieldValue(value: unknown): unknown {
   }
 }
 
+/** To microseconds: more digits are noise that costs bytes. */
 function rounded(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms * 1000) / 1000;
 }

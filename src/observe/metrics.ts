@@ -14,6 +14,7 @@ import {
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
 import { UNKNOWN_REASONS } from "../core/record.ts";
+import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
 
 /** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
 export interface Exposition {
@@ -32,32 +33,11 @@ export interface Metrics extends Observer {
   snapshot(): Promise<Snapshot>;
 }
 
-export const STORE_OPERATIONS: readonly StoreOperation[] = [
-  "claim",
-  "complete",
-  "release",
-  "mark-unknown",
-];
-
-/** RFC 9110 §9.3 and RFC 5789; every other method is counted as `OTHER`. */
-const METHODS: ReadonlySet<string> = new Set([
-  "GET",
-  "HEAD",
-  "POST",
-  "PUT",
-  "PATCH",
-  "DELETE",
-  "OPTIONS",
-  "TRACE",
-  "CONNECT",
-]);
-
-/** The label of requests that no configured route has matched. */
-const NO_ROUTE = "none";
-
+/** From a replay out of a local store to an upstream at its deadline. */
 const EXCHANGE_BUCKETS_SECONDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
+/** From LMDB in memory to a Redis that is about to time out (250 ms unless configured). */
 const STORE_BUCKETS_SECONDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 ];
@@ -110,9 +90,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
     aggregator: "first",
   }).set({ version: options.version, node: process.version }, 1);
 
-  const known = new Set([...options.routes, NO_ROUTE]);
-  const routeLabel = (route: string): string => (known.has(route) ? route : NO_ROUTE);
-  initialise(known, outcomes, store);
+  const routes = routeLabels(options.routes);
+  const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
+  initialise(routes, outcomes, store);
 
   return {
     started: () => exchanges.inFlight.inc(),
@@ -132,6 +112,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 }
 
+/** Of exchanges, by how they ended. */
 function exchangeMetrics(registry: Registry) {
   const registers = [registry];
   return {
@@ -170,6 +151,7 @@ function exchangeMetrics(registry: Registry) {
   };
 }
 
+/** Of what should be rare: each of these has an alert in `docs/metrics.md`. */
 function outcomeMetrics(registry: Registry) {
   const registers = [registry];
   return {
@@ -193,6 +175,7 @@ function outcomeMetrics(registry: Registry) {
   };
 }
 
+/** Of the four transitions; operators' calls are not measured. */
 function storeMetrics(registry: Registry) {
   const registers = [registry];
   return {
@@ -227,13 +210,14 @@ function initialise(
   }
 }
 
+/** The report's `path`, `recordId`, `status` and `cause` are the log's: as labels they would have no bound. */
 function countExchange(
   metrics: ReturnType<typeof exchangeMetrics>,
   route: string,
   report: ExchangeReport,
 ): void {
   const outcome: Outcome = report.outcome;
-  const method = METHODS.has(report.method) ? report.method : "OTHER";
+  const method = methodLabel(report.method);
   metrics.requests.inc({ route, method, outcome });
   metrics.duration.observe({ route, outcome }, report.durationMs / 1000);
   if (report.upstreamMs !== undefined) {
@@ -246,6 +230,7 @@ async function expositionOf(registry: Registry): Promise<Exposition> {
   return { contentType: registry.contentType, body: await registry.metrics() };
 }
 
+/** Carries each metric's aggregator with it, so that the primary needs no list of names. */
 async function snapshotOf(registry: Registry): Promise<Snapshot> {
   const metrics = await registry.getMetricsAsJSON();
   return metrics.map((metric) => {

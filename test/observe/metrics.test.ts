@@ -2,7 +2,8 @@ import { execFile, execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
-import { createMetrics, type Metrics, STORE_OPERATIONS } from "../../src/observe/metrics.ts";
+import { STORE_OPERATIONS } from "../../src/observe/labels.ts";
+import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
 
 const REPORT: ExchangeReport = {
   route: "charges",

@@ -1,0 +1,39 @@
+/**
+ * The values that labels may have. Configuration and these lists are all there is: a value that a caller chose would
+ * let it add series without end. Outcomes and reasons are `core`'s own lists.
+ */
+import type { StoreOperation } from "../core/ports.ts";
+
+/** All values of the label `operation`. */
+export const STORE_OPERATIONS: readonly StoreOperation[] = [
+  "claim",
+  "complete",
+  "release",
+  "mark-unknown",
+];
+
+/** The label of requests that no configured route has matched. */
+export const NO_ROUTE = "none";
+
+/** All values of the label `route`. */
+export function routeLabels(configured: readonly string[]): ReadonlySet<string> {
+  return new Set([...configured, NO_ROUTE]);
+}
+
+/** RFC 9110 §9.3 and RFC 5789. Node's parser takes some forty methods, WebDAV's among them. */
+const METHODS: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+  "TRACE",
+  "CONNECT",
+]);
+
+/** The method itself where it is one of the usual ones, `OTHER` for the rest. */
+export function methodLabel(method: string): string {
+  return METHODS.has(method) ? method : "OTHER";
+}
