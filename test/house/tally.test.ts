@@ -18,21 +18,21 @@ t.test("leaf assertions are counted, the points that sum up a subtest are not", 
     "ok 2 - d",
     "1..2",
   );
-  t.same(tally(tap), { passed: 3, failed: 1, skipped: 0 });
+  t.match(tally(tap), { passed: 3, failed: 1, skipped: 0 });
 });
 
 t.test("a file that fails without a failing assertion is one failure", async (t) => {
   const tap = lines("# Subtest: file", "    ok 1 - a", "    1..1", "not ok 1 - file", "1..1");
-  t.same(tally(tap), { passed: 1, failed: 1, skipped: 0 });
+  t.match(tally(tap), { passed: 1, failed: 1, skipped: 0 });
 });
 
 t.test("skipped and todo assertions neither pass nor fail", async (t) => {
   const tap = lines("ok 1 - a # SKIP later", "not ok 2 - b # TODO", "ok 3 - c", "1..3");
-  t.same(tally(tap), { passed: 1, failed: 0, skipped: 2 });
+  t.match(tally(tap), { passed: 1, failed: 0, skipped: 2 });
 });
 
 t.test("a plan that is not met is a failure", async (t) => {
-  t.same(tally(lines("1..3", "ok 1 - a")), { passed: 1, failed: 1, skipped: 0 });
+  t.match(tally(lines("1..3", "ok 1 - a")), { passed: 1, failed: 1, skipped: 0 });
 });
 
 t.test("a stream that was cut off inside a subtest is a failure", async (t) => {
@@ -43,6 +43,22 @@ t.test("a bail out is a failure", async (t) => {
   t.equal(tally(lines("ok 1 - a", "Bail out! gone", "1..1")).failed, 1);
 });
 
+t.test("each failure is told by its path and its diagnostics", async (t) => {
+  const tap = lines(
+    "# Subtest: file",
+    "    not ok 1 - a claim",
+    "      ---",
+    "      found: 500",
+    "      ...",
+    "    1..1",
+    "not ok 1 - file",
+    "1..1",
+  );
+  const [failure = "", ...more] = tally(tap).failures;
+  t.match(failure, /^not ok: file > a claim\n[^]*found: 500/);
+  t.same(more, []);
+});
+
 t.test("no TAP at all is a failure", async (t) => {
-  t.same(tally(""), { passed: 0, failed: 1, skipped: 0 });
+  t.match(tally(""), { passed: 0, failed: 1, skipped: 0 });
 });
