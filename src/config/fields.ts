@@ -40,18 +40,22 @@ function checked(expected: string, fault: Fault) {
   });
 }
 
+/** A text that `fault` has nothing against; `expected` is what a value of another type is told. */
 export function text(description: string, expected: string, fault: Fault) {
   return checked(expected, fault).meta({ description }).exactOptional();
 }
 
+/** `true` or `false`. YAML 1.2: `yes` and `off` are texts, and are refused. */
 export function flag(description: string) {
   return z.boolean(mustBe("true or false")).meta({ description }).exactOptional();
 }
 
+/** A whole number from `least` to `most`, both permitted. */
 export function count(description: string, least: number, most: number) {
   return wholeNumber(least, most).meta({ description }).exactOptional();
 }
 
+/** One of a few words; a slip of the fingers is told which word was meant. */
 export function choice<const Values extends readonly [string, ...string[]]>(
   description: string,
   values: Values,
@@ -87,6 +91,7 @@ function duration(description: string, leastMs: number, mostMs: number) {
   return checked(expected, fault).meta({ description, pattern: DURATION_PATTERN }).exactOptional();
 }
 
+/** Up to 1GiB: what it bounds is held in memory. */
 export function size(description: string) {
   const expected = "a size with its unit (B, KiB, MiB, GiB), such as 64KiB or 1MiB";
   const range = `must be at most ${formatSize(LARGEST_SIZE_BYTES)}`;
@@ -131,6 +136,7 @@ function listWithout(
     .exactOptional();
 }
 
+/** RFC 9110 §9.1: methods are case-sensitive, so `post` would match nothing that a client sends. */
 export function methods(description: string) {
   return list(description, "a method such as POST", methodFault);
 }
@@ -140,6 +146,7 @@ function methodFault(value: string): string | undefined {
   return value === "CONNECT" ? "is never forwarded; leave it out" : undefined;
 }
 
+/** Final statuses, none of them twice. 1xx is no answer and cannot be listed. */
 export function statuses(description: string) {
   return z
     .array(wholeNumber(200, 599), mustBe("a list of statuses"))
@@ -163,10 +170,12 @@ export function statusMap(description: string) {
     .exactOptional();
 }
 
+/** A mapping of its own keys and no others. */
 export function group<Shape extends z.ZodRawShape>(description: string, shape: Shape) {
   return z.strictObject(shape, mustBe("a mapping")).meta({ description }).exactOptional();
 }
 
+/** A list of mappings. `item` comes as a group, which may be left out; an element may not. */
 export function listOf<Item extends z.ZodType>(
   description: string,
   item: z.ZodExactOptional<Item>,
@@ -174,6 +183,7 @@ export function listOf<Item extends z.ZodType>(
   return z.array(item.unwrap(), mustBe("a list")).meta({ description }).exactOptional();
 }
 
+/** The file itself: the one mapping that is always there. */
 export function root<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, mustBe("a mapping"));
 }
@@ -186,6 +196,7 @@ function wholeNumber(least: number, most: number) {
     .max(most, { error: `must be ${range}` });
 }
 
+/** A repeated entry is most likely one that was meant to be changed after copying. */
 function refuseRepeats(
   values: readonly (string | number)[],
   context: { addIssue(issue: { code: "custom"; path: number[]; message: string }): void },

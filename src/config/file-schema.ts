@@ -20,11 +20,12 @@ import {
   routeNameFault,
 } from "./values.ts";
 
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 const hostName = (what: string) => field.text(what, "a host name or an IP address", hostFault);
 const portNumber = (what: string) => field.count(what, 0, 65_535);
 
+// The order of sections and keys here is the order of the JSON Schema, and of the problems.
 const listen = field.group("Where clients connect.", {
   host: hostName("Host name or address to listen on; IPv6 without brackets."),
   port: portNumber("Port to listen on; 0 asks for any free port."),
@@ -90,6 +91,7 @@ const statusFields = {
   bodyInvalid: field.count("The body is not what the route needs it to be.", 400, 599),
 };
 
+/** The policy as `defaults` and each route write it: one table, so that neither has a key that the other lacks. */
 const policyFields = {
   mode: field.choice(
     "enforce: guard. shadow: observe and report, change nothing. off: pass everything through.",
@@ -186,6 +188,7 @@ const policyFields = {
   ),
 };
 
+/** Both keys may be left out here; that a route needs a path is told with the other contradictions. */
 const match = field.group("Which requests the route is for.", {
   methods: field.methods(
     "Upper-case methods; a safe one is guarded only where it is listed. Empty or left out: every unsafe method.",
@@ -207,6 +210,7 @@ const log = field.group("The log on standard output.", {
   level: field.choice("Least severe level that is written.", LOG_LEVELS),
 });
 
+/** The whole file. Every group may be left out, and so may every key in it. */
 export const fileSchema = field.root({
   listen,
   upstream,

@@ -31,6 +31,7 @@ interface Setting {
   readonly environmentOnly?: true;
 }
 
+/** What can be set from outside the file. `--help`, the parser and the variables all go by this table. */
 export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   config: { value: "FILE", help: "read FILE instead of the packaged config/gateway.yaml" },
   upstream: { value: "URL", help: "the server behind the gateway, http(s)://HOST:PORT" },
@@ -43,6 +44,7 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   "admin-token": { value: "TOKEN", help: "token for the records API", environmentOnly: true },
 };
 
+/** What is done instead of running. These are flags only: a variable that outlives its purpose would stop the gateway. */
 export const ACTIONS: Readonly<Record<ActionName, string>> = {
   check: "read the configuration, say whether it is valid, and exit",
   "print-config": "print the effective configuration, secrets hidden, and exit",
@@ -57,12 +59,14 @@ export interface Assignment {
   readonly origin: string;
 }
 
+/** What one source says. `problems` are whole lines. */
 export interface Settings {
   readonly config: string | undefined;
   readonly assignments: readonly Assignment[];
   readonly problems: readonly string[];
 }
 
+/** The command line: what the environment can say, and what to do instead of running. */
 export interface Arguments extends Settings {
   readonly actions: ReadonlySet<ActionName>;
 }
@@ -133,6 +137,7 @@ function valueFault(
   return undefined;
 }
 
+/** The most dangerous slip gets an answer of its own. */
 function unknownFlag(name: string): string {
   if (name === "admin-token")
     return `not a flag: a secret does not belong there; set ${variableOf(name)}`;
@@ -159,10 +164,12 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Settings {
   return { ...settings, problems: [...problems, ...settings.problems] };
 }
 
+/** `log-level` is `IDEMPOTENCY_GATEWAY_LOG_LEVEL`. */
 export function variableOf(name: string): string {
   return `${ENVIRONMENT_PREFIX}${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
+/** Quotes the name alone: the value of a misspelt variable may well be the secret. */
 function unknownVariable(variable: string): string {
   const action = actionNames.find((name) => variableOf(name) === variable);
   if (action !== undefined) return `not a setting; use the flag --${action}`;
@@ -183,6 +190,7 @@ function isServiceLink(variable: string, value: string): boolean {
   return variable.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//u.test(value);
 }
 
+/** From words to places in the configuration. Later assignments win, so the environment comes before the flags. */
 function assign(
   given: ReadonlyMap<SettingName, string>,
   originOf: (name: SettingName) => string,

@@ -1,5 +1,9 @@
-/** Freezes a configuration all the way down: what was checked at start is what runs until the end. */
+/**
+ * Freezes a configuration all the way down: what was checked at start is what runs until the end. Plain objects, lists
+ * and maps only, which is all that a configuration is made of.
+ */
 
+/** The same object, with everything that it leads to frozen. Shared parts are frozen once. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   if (value instanceof Map) {

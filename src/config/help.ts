@@ -1,8 +1,12 @@
-/** What `--help` prints: made from the tables of `flags.ts`, so that no flag is missing here. */
+/**
+ * What `--help` prints: made from the tables of `flags.ts`, so that no flag is missing here. The keys of the file are
+ * not listed; they have a reference of their own.
+ */
 import { ACTIONS, SETTINGS, variableOf } from "./flags.ts";
 
 const settings = Object.entries(SETTINGS);
 
+/** Ends with a line feed. */
 export function helpText(): string {
   const flags = settings
     .filter(([, { environmentOnly }]) => environmentOnly !== true)

@@ -1,4 +1,7 @@
-/** Which of the known names somebody meant. Suggests only what is near enough to be a slip of the fingers. */
+/**
+ * Which of the known names somebody meant. Suggests only what is near enough to be a slip of the fingers: a wrong
+ * suggestion costs more than none.
+ */
 import { distance } from "fastest-levenshtein";
 
 /**

@@ -15,6 +15,7 @@ const BODYLESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
 type Found = Contradiction[];
 
+/** In the order of the file: the defaults first, then each route. */
 export function policyContradictions(file: FileConfig): readonly Contradiction[] {
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
   const found = withinPolicy("defaults", defaults, undefined);
@@ -94,6 +95,7 @@ function withinPolicy(at: string, values: PolicyValues, path: string | undefined
   return found;
 }
 
+/** `reads` are the keys of the same policy that the judgement rests on. */
 type Tell = (key: string, message: string, ...reads: string[]) => void;
 
 function tellKey(key: PolicyValues["key"], path: string | undefined, tell: Tell): void {

@@ -8,6 +8,7 @@ import { nearest } from "./nearest.ts";
 
 type Path = readonly PropertyKey[];
 
+/** One thing that is wrong, without the name of the file that it stands in. */
 export interface Problem {
   /** `routes[0].key.name`; empty for the file as a whole. */
   readonly path: string;
@@ -20,6 +21,7 @@ export interface Contradiction extends Problem {
   readonly reads: readonly string[];
 }
 
+/** What looking at each key by itself came to. */
 export interface ShapeCheck {
   readonly problems: readonly Problem[];
   /** The file without its faulty parts; `undefined` when nothing is left to look at. */
@@ -75,6 +77,7 @@ function hintFor(key: string, shape: z.core.$ZodShape): string {
   return near === undefined ? `known here: ${known.join(", ")}` : `did you mean "${near}"?`;
 }
 
+/** The keys that are known where the path leads; none where it leads out of the schema. */
 function shapeAt(path: Path): z.core.$ZodShape {
   let schema: unknown = fileSchema;
   for (const part of path) {
@@ -104,6 +107,7 @@ function cuttable(path: Path): Path {
   return index === -1 ? path : path.slice(0, index);
 }
 
+/** A copy without the given places. The original stays as it was read: problems still speak of it. */
 function without(tree: unknown, places: readonly Path[]): unknown {
   const copy: unknown = structuredClone(tree);
   for (const place of places) {

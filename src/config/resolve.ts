@@ -33,9 +33,11 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["bodyInvalid", "body-invalid"],
 ];
 
+/** What a claim is given beyond the upstream call, and the least that it must be given, in milliseconds. */
 const LEASE_MARGIN_MS = 10_000;
 const LEAST_LEASE_MARGIN_MS = 1000;
 
+/** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
 export function resolve(file: FileConfig): GatewayConfig {
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
@@ -147,6 +149,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
   };
 }
 
+/** Only what was set: the profile decides the others at each request. */
 function resolveStatus(status: PolicyValues["status"]): Policy["status"] {
   const statuses: Partial<Record<ProblemCode, number>> = {};
   for (const [key, code] of STATUS_KEYS) {

@@ -20,6 +20,7 @@ export function schemaText(): string {
   return `${JSON.stringify(makeSchema(), null, 2)}\n`;
 }
 
+/** JSON Schema 2020-12, as plain values. */
 export function makeSchema(): z.core.JSONSchema.BaseSchema {
   const schema = z.toJSONSchema(fileSchema, {
     io: "input",

@@ -4,6 +4,7 @@
  */
 import type { Policy, Route } from "../core/policy.ts";
 
+/** From most to least said. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
 /** Deep-frozen. Durations in milliseconds, sizes in bytes. */
@@ -21,6 +22,7 @@ export interface GatewayConfig {
   readonly routes: readonly Route[];
 }
 
+/** The port for clients. Time-outs are bounds against slow peers and say nothing about the upstream. */
 export interface ListenConfig {
   /** A name or an address, IPv6 without brackets. */
   readonly host: string;
@@ -38,6 +40,7 @@ export interface ListenConfig {
   readonly maxConnections: number;
 }
 
+/** The one server behind the gateway; nothing in a request changes where it is. */
 export interface UpstreamConfig {
   /** An origin: scheme, host and port, no path, no trailing slash. */
   readonly url: string;
@@ -48,6 +51,7 @@ export interface UpstreamConfig {
   readonly connections: number;
 }
 
+/** Where the records are. */
 export interface StoreConfig {
   /** May carry a password: never log it (`withoutSecrets` in `print.ts`). */
   readonly url: string;
@@ -59,6 +63,7 @@ export interface StoreConfig {
   readonly replicas: { readonly wait: number; readonly timeoutMs: number } | undefined;
 }
 
+/** The port for operators. */
 export interface AdminConfig {
   readonly host: string;
   /** 0 asks for any free port. */

@@ -4,7 +4,8 @@
  */
 import { HIDDEN } from "./values.ts";
 
-export type StoreKind = "file" | "memory" | "redis" | "unix" | "sentinel" | "cluster";
+/** How a store is reached. TLS makes no difference here. */
+type StoreKind = "file" | "memory" | "redis" | "unix" | "sentinel" | "cluster";
 
 const STORE_KINDS: ReadonlyMap<string, StoreKind> = new Map([
   ["file", "file"],
@@ -18,9 +19,7 @@ const STORE_KINDS: ReadonlyMap<string, StoreKind> = new Map([
   ["rediss+cluster", "cluster"],
 ]);
 
-export const STORE_SCHEMES: readonly string[] = [...STORE_KINDS.keys()].map(
-  (scheme) => `${scheme}:`,
-);
+const STORE_SCHEMES: readonly string[] = [...STORE_KINDS.keys()].map((scheme) => `${scheme}:`);
 
 /** `host`, `host:port`, `[v6]`, `[v6]:port`. */
 const NODE = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?$/u;

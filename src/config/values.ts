@@ -27,10 +27,11 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-export function isToken(name: string): boolean {
+function isToken(name: string): boolean {
   return TOKEN.test(name);
 }
 
+/** For headers that name the caller or the operation: such a field must reach the upstream as it came. */
 export function requestHeaderFault(name: string): string | undefined {
   if (!isToken(name))
     return "must be a header name (RFC 9110 §5.6.2: letters, digits and -_.~!#$%&'*+^`|)";
@@ -40,6 +41,7 @@ export function requestHeaderFault(name: string): string | undefined {
   return undefined;
 }
 
+/** For headers that are left out of a record: any name will do. */
 export function responseHeaderFault(name: string): string | undefined {
   return isToken(name)
     ? undefined
@@ -64,6 +66,7 @@ export function readCidr(text: string): string | undefined {
   return prefix <= widest ? `${address.toLowerCase()}/${prefix}` : undefined;
 }
 
+/** For `listen.trustedProxies`. */
 export function cidrFault(text: string): string | undefined {
   return readCidr(text) === undefined
     ? "must be an address block such as 10.0.0.0/8 or fd00::/8, or a single IP address"

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { type ErrorCode, LineCounter, parseDocument, visit } from "yaml";
 
+/** `problems` are whole lines with `FILE:LINE:COLUMN`. */
 export type ReadYaml =
   | { readonly kind: "tree"; readonly tree: unknown }
   | { readonly kind: "faulty"; readonly problems: readonly string[] };
@@ -38,6 +39,7 @@ const SYNTAX: Readonly<Record<ErrorCode, string>> = {
   UNEXPECTED_TOKEN: "something that does not belong here; are quotes missing?",
 };
 
+/** Reads and parses; a file that cannot be read is a problem like any other. */
 export function readYaml(file: string): ReadYaml {
   let source: string;
   try {
