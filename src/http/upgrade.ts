@@ -44,6 +44,9 @@ export class UpgradePassage {
       socket.setDefaultEncoding("latin1");
       this.#clock.start();
       send();
+      // In place of http-proxy's own listener, which sends the de-chunked body under `Transfer-Encoding: chunked`.
+      this.#call?.removeAllListeners("response");
+      this.#call?.once("response", (answer) => this.#onRefusal(answer));
       // After http-proxy has set it to none; the listener cuts readers that take nothing.
       socket.setTimeout(this.#limits.idleTimeoutMs);
     });
@@ -54,7 +57,6 @@ export class UpgradePassage {
     this.#call = call;
     this.#clock.watch(call);
     call.once("upgrade", (answer, upstream) => this.#onUpgrade(answer, upstream));
-    call.once("response", (answer) => this.#onRefusal(answer));
     call.once("close", () => this.#fail(502));
   }
 
@@ -70,6 +72,7 @@ export class UpgradePassage {
     // What http-proxy writes to the client: case and repeats kept, hop-by-hop fields replaced by ours.
     Object.assign(answer, { headers: grouped(fields) });
     upstream.once("error", () => this.#socket.resetAndDestroy());
+    this.#socket.once("error", () => upstream.resetAndDestroy());
     upstream.once("close", () => this.#socket.destroySoon());
     // One side has said its last word: the other gets a while for its own.
     upstream.once("end", () => this.#closeSoon());
@@ -97,8 +100,6 @@ export class UpgradePassage {
     const socket = this.#socket;
     const status = answer.statusCode ?? 502;
     this.#told(status);
-    // Makes http-proxy leave it alone: it would send the de-chunked body under `Transfer-Encoding: chunked`.
-    Object.assign(answer, { upgrade: true });
     socket.write(
       renderHead(status, [...endToEnd(pairsOf(answer.rawHeaders)), ["Connection", "close"]]),
     );
