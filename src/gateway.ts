@@ -124,7 +124,7 @@ function headerKeys(policies: readonly Policy[]): readonly string[] {
 
 function observing(metrics: Metrics, log: Log): Observer {
   return {
-    started: () => metrics.started(),
+    began: () => metrics.began(),
     finished(report) {
       metrics.finished(report);
       log.exchange(report);

@@ -253,8 +253,8 @@ export interface ExchangeReport {
 export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown";
 
 export interface Observer {
-  /** A guarded exchange begins and ends: the in-flight gauge. */
-  started(): void;
+  /** An exchange is in flight until the function that is returned is called. */
+  began(): () => void;
   finished(report: ExchangeReport): void;
   lostWrite(operation: StoreOperation): void;
   unknownOutcome(route: string, reason: UnknownReason): void;

@@ -6,17 +6,8 @@ import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { unknownPolicy } from "../core/route.ts";
 import type { Admitted } from "./admit.ts";
-import { releaseLater } from "./settle.ts";
 import type { FlowDeps } from "./deps.ts";
-
-/** The claim that an exchange owns. */
-export interface Owned {
-  readonly id: string;
-  readonly token: string;
-  readonly fence: number;
-  /** On the clock of this process: when the lease is over at the latest. */
-  readonly leaseEndsMs: number;
-}
+import { releaseLater, type Owned } from "./later.ts";
 
 export type Claimed =
   | { readonly kind: "granted"; readonly owned: Owned }

@@ -12,8 +12,9 @@ import { retryAfterS } from "../core/recordable.ts";
 import type { StoredRecord } from "../core/record.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
-import { claim, type Claimed, type Owned } from "./claim.ts";
+import { claim, type Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import type { Owned } from "./later.ts";
 import { forward } from "./forward.ts";
 import { settle, type Settled } from "./settle.ts";
 import { shadow } from "./shadow.ts";
@@ -25,6 +26,9 @@ type Facts = Partial<
 
 type Ended = Answer & { readonly facts: Facts };
 
+/** What a report says besides the request itself. */
+type End = Omit<ExchangeReport, "method" | "path" | "durationMs">;
+
 /** Serves one request from its first byte to its report. Rejects only on a defect of the gateway. */
 export async function exchange(
   request: InboundRequest,
@@ -32,29 +36,29 @@ export async function exchange(
   deps: FlowDeps,
 ): Promise<void> {
   const startedMs = deps.clock.monotonicMs();
-  const report = (
-    rest: Pick<ExchangeReport, "route" | "outcome" | "status"> & Partial<ExchangeReport>,
-  ): void =>
+  const ended = deps.observer.began();
+  try {
+    const end = await line(request, client, deps);
     deps.observer.finished({
       method: request.method,
       path: splitTarget(request.target)[0],
       durationMs: deps.clock.monotonicMs() - startedMs,
-      ...rest,
+      ...end,
     });
+  } finally {
+    ended();
+  }
+}
 
+async function line(request: InboundRequest, client: Client, deps: FlowDeps): Promise<End> {
   const admission = await admit(request, deps);
   const route = admission.policy?.route ?? "none";
-  if (admission.kind === "gone") return report({ route, outcome: "client-gone", status: 0 });
-  if (admission.kind === "pass") {
-    const passed = await client.pass(admission.read);
-    return report({ route, ...passed });
-  }
-  if (admission.policy.mode === "shadow") return report(await shadow(admission, client, deps));
-
-  deps.observer.started();
-  const ended = await serve(admission, request, deps);
-  await client.send(ended.reply);
-  report({ route, outcome: ended.outcome, status: ended.reply.status, ...ended.facts });
+  if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
+  if (admission.kind === "pass") return { route, ...(await client.pass(admission.read)) };
+  if (admission.policy.mode === "shadow") return shadow(admission, client, deps);
+  const { outcome, reply, facts } = await serve(admission, request, deps);
+  await client.send(reply);
+  return { route, outcome, status: reply.status, ...facts };
 }
 
 async function serve(

@@ -5,8 +5,8 @@
 import type { ForwardOutcome } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import type { Admitted } from "./admit.ts";
-import type { Owned } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import type { Owned } from "./later.ts";
 
 /** `owned` is `undefined` where the request goes out without a claim. */
 export async function forward(

@@ -19,8 +19,8 @@ import type {
   WriteAnswer,
 } from "../core/record.ts";
 import type { Policy } from "../core/policy.ts";
-import type { Owned } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import { writeLater, type Lease, type Owned } from "./later.ts";
 
 /** What the record says after the write, which decides what the caller may be told. */
 export type Settled =
@@ -35,8 +35,6 @@ export type Settled =
   | { readonly kind: "lost"; readonly record: StoredRecord | undefined }
   /** Lost, and what stands there now cannot be read. */
   | { readonly kind: "lost-unreadable" };
-
-type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;
 
 export async function settle(
   forwarded: ForwardOutcome,
@@ -153,13 +151,6 @@ async function markUnknown(
   return { kind: "unknown" };
 }
 
-/** Gives a claim back in the background: for one whose grant may have been lost on its way to us. */
-export function releaseLater(lease: Lease, deps: FlowDeps): void {
-  const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
-  // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
-  deps.background(untilWritten(lease, write, deps).then(() => undefined));
-}
-
 async function writeNowOrLater(
   lease: Lease,
   operation: StoreOperation,
@@ -173,40 +164,4 @@ async function writeNowOrLater(
     if (!(error instanceof StoreUnavailable)) throw error;
     writeLater(lease, operation, write, deps);
   }
-}
-
-function writeLater(
-  lease: Lease,
-  operation: StoreOperation,
-  write: () => Promise<WriteAnswer>,
-  deps: FlowDeps,
-): void {
-  const work = untilWritten(lease, write, deps).then((answer) => {
-    if (answer === "lost") deps.observer.lostWrite(operation);
-  });
-  deps.background(work);
-}
-
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1000;
-
-/** Tries until the store answers or the lease is over; past it, the record tells the truth by itself: unknown. */
-async function untilWritten(
-  lease: Lease,
-  write: () => Promise<WriteAnswer>,
-  deps: FlowDeps,
-): Promise<WriteAnswer> {
-  let pauseMs = FIRST_PAUSE_MS;
-  while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
-    await deps.clock.sleep(pauseMs);
-    try {
-      return await write();
-    } catch (error) {
-      // What stands there is no longer a record of ours that could be written.
-      if (error instanceof RecordCorrupt) return "lost";
-      if (!(error instanceof StoreUnavailable)) throw error;
-    }
-    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
-  }
-  return "lost";
 }

@@ -6,14 +6,20 @@ import { verdictOn } from "../core/recordable.ts";
 import { shadowId } from "../core/key.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
-import { RecordCorrupt, StoreUnavailable, type Client, type ExchangeReport, type Passed } from "../core/ports.ts";
+import {
+  RecordCorrupt,
+  StoreUnavailable,
+  type Client,
+  type ExchangeReport,
+  type Passed,
+} from "../core/ports.ts";
 import type { HeaderPair, RecordedResponse } from "../core/record.ts";
 import type { Admission, Admitted } from "./admit.ts";
-import { claim, type Claimed, type Owned } from "./claim.ts";
+import { claim, type Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import type { Owned } from "./later.ts";
 
-export type ShadowReport = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe"> &
-  Partial<ExchangeReport>;
+type ShadowEnd = Omit<ExchangeReport, "method" | "path" | "durationMs">;
 
 const TOLD: readonly HeaderPair[] = [["Idempotency-Status", "shadow"]];
 
@@ -21,7 +27,7 @@ export async function shadow(
   admission: Extract<Admission, { kind: "admitted" | "refused" }>,
   client: Client,
   deps: FlowDeps,
-): Promise<ShadowReport> {
+): Promise<ShadowEnd> {
   const { policy } = admission;
   const { route } = policy;
   if (admission.kind === "refused") {

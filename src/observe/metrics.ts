@@ -95,11 +95,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   initialise(routes, outcomes, store);
 
   return {
-    started: () => exchanges.inFlight.inc(),
-    finished(report) {
-      exchanges.inFlight.dec();
-      countExchange(exchanges, routeLabel(report.route), report);
+    began() {
+      exchanges.inFlight.inc();
+      return () => exchanges.inFlight.dec();
     },
+    finished: (report) => countExchange(exchanges, routeLabel(report.route), report),
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
     unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),

@@ -33,7 +33,7 @@ const names = (lines: readonly string[]) =>
   lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
 
 function touchAll(of: Metrics): void {
-  of.started();
+  of.began()();
   of.finished({ ...REPORT, upstreamMs: 5, wouldBe: "replayed" });
   of.unknownOutcome("charges", "reset");
   of.recordedBytes(5);
@@ -47,11 +47,11 @@ t.test(
   "an exchange is counted by route, method and outcome, and its times are observed",
   async (t) => {
     const of = metrics();
-    of.started();
-    of.started();
+    const ended = [of.began(), of.began()];
     t.equal(await value(of, "idempotency_gateway_in_flight"), 2);
     of.finished({ ...REPORT, upstreamMs: 7 });
     of.finished({ ...REPORT, outcome: "replayed" });
+    for (const end of ended) end();
     t.equal(await value(of, "idempotency_gateway_in_flight"), 0);
     const labels = 'route="charges",method="POST",outcome=';
     t.equal(await value(of, `idempotency_gateway_requests_total{${labels}"executed"}`), 1);
@@ -66,7 +66,7 @@ t.test(
 
 t.test("a shadow route's exchange also counts what it would have been", async (t) => {
   const of = metrics();
-  of.started();
+  of.began()();
   of.finished({ ...REPORT, outcome: "shadow", wouldBe: "key-reused" });
   const shadow = 'idempotency_gateway_shadow_total{route="charges",outcome="key-reused"}';
   t.equal(await value(of, shadow), 1);
@@ -110,7 +110,7 @@ t.test("the build information carries the version and the Node.js it runs on", a
 t.test("100,000 distinct paths, record ids, routes and methods add no series", async (t) => {
   const of = metrics(["charges"]);
   const spread = (n: number): void => {
-    of.started();
+    of.began()();
     of.finished({
       ...REPORT,
       route: n % 2 === 0 ? "charges" : `route-${n}`,

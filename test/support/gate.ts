@@ -36,7 +36,7 @@ export async function startGate(
   const reports: ExchangeReport[] = [];
   const waiting = new Set<() => void>();
   const observer: Observer = {
-    started: () => undefined,
+    began: () => () => undefined,
     finished: (report) => {
       reports.push(report);
       for (const look of waiting) look();

@@ -1,0 +1,62 @@
+/**
+ * Writes that outlive their exchange: the store did not answer, so it is told again in the background until it does
+ * or the lease is over. Past the lease the record tells the truth by itself: unknown.
+ */
+import { RecordCorrupt, StoreUnavailable, type StoreOperation } from "../core/ports.ts";
+import type { WriteAnswer } from "../core/record.ts";
+import type { FlowDeps } from "./deps.ts";
+
+/** The claim that an exchange owns. */
+export interface Owned {
+  readonly id: string;
+  readonly token: string;
+  readonly fence: number;
+  /** On the clock of this process: when the lease is over at the earliest. */
+  readonly leaseEndsMs: number;
+}
+
+export type Lease = Omit<Owned, "fence">;
+
+type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background">;
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1000;
+
+export function writeLater(
+  lease: Lease,
+  operation: StoreOperation,
+  write: () => Promise<WriteAnswer>,
+  deps: LaterDeps,
+): void {
+  const work = async (): Promise<void> => {
+    if ((await untilWritten(lease, write, deps)) !== "done") deps.observer.lostWrite(operation);
+  };
+  deps.background(work());
+}
+
+/** Gives a claim back whose grant may have been lost on its way to us. */
+export function releaseLater(lease: Lease, deps: LaterDeps): void {
+  const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
+  // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
+  deps.background(untilWritten(lease, write, deps).then(() => undefined));
+}
+
+/** `given-up`: the lease is over, or what stands there is no longer a record that could be written. */
+async function untilWritten(
+  lease: Lease,
+  write: () => Promise<WriteAnswer>,
+  deps: LaterDeps,
+): Promise<WriteAnswer | "given-up"> {
+  let pauseMs = FIRST_PAUSE_MS;
+  while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
+    await deps.clock.sleep(pauseMs);
+    try {
+      return await write();
+    } catch (error) {
+      if (error instanceof RecordCorrupt) return "given-up";
+      if (!(error instanceof StoreUnavailable)) throw error;
+    }
+    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+  return "given-up";
+}
