@@ -2,6 +2,7 @@
  * What every store answers in every state, as one suite. It knows no store: `makeStore` brings one, and `pass` lets its
  * clock run (a fake clock is moved; a real one is waited for by asking it).
  */
+import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import type { Test } from "tap";
 import type { Store } from "../../src/core/ports.ts";
@@ -69,7 +70,7 @@ async function claims(t: Test, makeStore: MakeStore): Promise<void> {
     const claim = claimOf();
     await store.claim(claim);
     const answer = await store.claim({ ...claim, token: hex(16) });
-    if (answer.kind !== "busy") return t.fail(answer.kind);
+    assert(answer.kind === "busy");
     const { id, token, fingerprint, method, target, route } = claim;
     t.match(answer.record, {
       state: "in-flight",
@@ -102,7 +103,7 @@ async function claims(t: Test, makeStore: MakeStore): Promise<void> {
       if (state === "completed") await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
       if (state === "unknown") await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
       const answer = await store.claim({ ...claim, token: hex(16), fingerprint: OTHER });
-      if (answer.kind !== "mismatch") return t.fail(answer.kind);
+      assert(answer.kind === "mismatch");
       t.match(answer.record, { state, fingerprint: claim.fingerprint });
       if (answer.record.state !== "completed") continue;
       t.same(answer.record.response, { ...answerOf(), body: undefined });
@@ -123,7 +124,7 @@ async function claims(t: Test, makeStore: MakeStore): Promise<void> {
       await store.claim(claim);
       await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS);
       const blocked = await store.claim({ ...claim, token: hex(16) });
-      if (blocked.kind !== "unknown") return t.fail(blocked.kind);
+      assert(blocked.kind === "unknown");
       t.match(blocked.record, { reason: "timeout", token: claim.token, fence: 1 });
       const again = { ...claim, token: hex(16), onUnknown: "resend" as const };
       t.same(await store.claim(again), { kind: "granted", fence: 2 });
@@ -147,11 +148,11 @@ async function ownerWrites(t: Test, makeStore: MakeStore): Promise<void> {
       const claim = claimOf();
       await store.claim(claim);
       const first = await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
-      if (first.kind !== "done") return t.fail(first.kind);
+      assert(first.kind === "done");
       const second = await store.complete(claim.id, claim.token, answerOf({ status: 500 }), 1000);
       t.same(second, first);
       const replay = await store.claim({ ...claim, token: hex(16) });
-      if (replay.kind !== "replay") return t.fail(replay.kind);
+      assert(replay.kind === "replay");
       t.match(replay.record, { state: "completed", token: claim.token, fence: 1 });
       t.equal(replay.record.response?.status, 201);
       t.equal(replay.record.expiresAtMs, first.expiresAtMs);
@@ -203,7 +204,7 @@ async function ownerWrites(t: Test, makeStore: MakeStore): Promise<void> {
       t.equal(await store.markUnknown(claim.id, claim.token, "reset", DAY_MS), "done");
       t.equal(await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS), "done");
       const record = await store.inspect(claim.id);
-      if (record?.state !== "unknown") return t.fail(record?.state);
+      assert(record?.state === "unknown");
       t.equal(record.reason, "reset");
       t.equal(record.expiresAtMs, record.sinceMs + DAY_MS);
       const completed = await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
@@ -222,10 +223,10 @@ async function time(t: Test, makeStore: MakeStore): Promise<void> {
     const claim = claimOf(short);
     await store.claim(claim);
     const before = await store.inspect(claim.id);
-    if (before?.state !== "in-flight") return t.fail(before?.state);
+    assert(before?.state === "in-flight");
     await pass(80);
     const blocked = await store.claim({ ...claim, token: hex(16) });
-    if (blocked.kind !== "unknown") return t.fail(blocked.kind);
+    assert(blocked.kind === "unknown");
     t.match(blocked.record, { reason: "crash", sinceMs: before.leaseUntilMs, token: claim.token });
     t.same(await store.inspect(claim.id), blocked.record);
     t.equal((await store.claim(claim)).kind, "unknown", "the owner's claim is over as well");
@@ -251,7 +252,7 @@ async function time(t: Test, makeStore: MakeStore): Promise<void> {
     await pass(80);
     t.equal(await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS), "done");
     const record = await store.inspect(claim.id);
-    if (record?.state !== "unknown" || before?.state !== "in-flight") return t.fail(record?.state);
+    assert(record?.state === "unknown" && before?.state === "in-flight");
     t.equal(record.reason, "timeout");
     t.ok(record.sinceMs > before.leaseUntilMs);
   });
@@ -307,7 +308,7 @@ async function operators(t: Test, makeStore: MakeStore): Promise<void> {
       await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
       t.equal(await store.resolve(claim.id, "executed", DAY_MS), "done");
       const replay = await store.claim({ ...claim, token: hex(16) });
-      if (replay.kind !== "replay") return t.fail(replay.kind);
+      assert(replay.kind === "replay");
       t.equal(replay.record.token, RESOLVED_TOKEN);
       t.equal(replay.record.response, undefined);
       t.same(await store.complete(claim.id, claim.token, answerOf(), DAY_MS), { kind: "lost" });
@@ -401,7 +402,7 @@ async function fidelity(t: Test, makeStore: MakeStore): Promise<void> {
       await store.claim(claim);
       await store.complete(claim.id, claim.token, response, DAY_MS);
       const replay = await store.claim({ ...claim, token: hex(16) });
-      if (replay.kind !== "replay") return t.fail(replay.kind);
+      assert(replay.kind === "replay");
       const kept = replay.record.response;
       t.equal(kept?.status, response.status);
       t.same(kept?.headers, response.headers);

@@ -1,0 +1,135 @@
+/**
+ * Connections to Redis: the one file that imports `ioredis` for more than a type. It knows which settings keep a
+ * command from running twice or waiting for ever, and nothing of records.
+ */
+import { Cluster, Redis } from "ioredis";
+import type { ClusterOptions, RedisOptions } from "ioredis";
+import type { ScriptName, ScriptSource } from "./redis-scripts.ts";
+import type { RedisTarget } from "./redis-url.ts";
+
+type Argument = string | Buffer | number;
+
+/** ioredis adds these methods at run time, one per script; each takes the one key first and replies in bytes. */
+type ScriptMethods = {
+  readonly [Name in ScriptName as `${Name}RecordBuffer`]: (
+    key: string,
+    ...args: Argument[]
+  ) => Promise<unknown>;
+};
+
+export type ScriptedClient = (Redis | Cluster) & ScriptMethods;
+
+export interface Connections {
+  readonly client: ScriptedClient;
+  /** A connection of its own for SUBSCRIBE, opened on first use; Cluster keeps one inside its client. */
+  readonly subscriber: Redis | Cluster;
+}
+
+/** Connects in the background: a Redis that is down is no error here, and comes back by itself. */
+export function connect(
+  target: RedisTarget,
+  timeoutMs: number,
+  scripts: readonly ScriptSource[],
+  onError: (error: Error) => void,
+): Connections {
+  const options: RedisOptions = {
+    ...connectionOptions(target, timeoutMs),
+    scripts: Object.fromEntries(
+      scripts.map(({ name, lua }) => [`${name}Record`, { lua, numberOfKeys: 1 }]),
+    ),
+  };
+  const { where } = target;
+  if (where.kind === "cluster") {
+    const {
+      scripts: own,
+      enableAutoPipelining,
+      enableOfflineQueue,
+      retryStrategy,
+      ...rest
+    } = options;
+    const cluster = new Cluster([...where.nodes], {
+      redisOptions: rest,
+      scripts: own as NonNullable<ClusterOptions["scripts"]>,
+      enableAutoPipelining: enableAutoPipelining ?? true,
+      enableOfflineQueue: enableOfflineQueue ?? false,
+      clusterRetryStrategy: backoffMs,
+      // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
+      // What the two lines above no longer trigger: learning the new layout after a failover.
+      slotsRefreshInterval: 2000,
+      scaleReads: "master",
+    }) as Cluster & ScriptMethods;
+    cluster.on("error", onError);
+    return { client: cluster, subscriber: cluster };
+  }
+  const client = new Redis(options) as Redis & ScriptMethods;
+  const subscriber = new Redis({
+    ...options,
+    lazyConnect: true,
+    enableAutoPipelining: false,
+    // SUBSCRIBE may safely run twice, so here commands may wait for the connection and be sent again.
+    enableOfflineQueue: true,
+    autoResubscribe: true,
+  });
+  client.on("error", onError);
+  subscriber.on("error", onError);
+  return { client, subscriber };
+}
+
+function connectionOptions(target: RedisTarget, timeoutMs: number): RedisOptions {
+  const { where, username, password, db, tls } = target;
+  return {
+    // DANGER: without these four, ioredis sends an unanswered script again after a reconnect, or never settles.
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: timeoutMs,
+    enableAutoPipelining: true,
+    retryStrategy: backoffMs,
+    // A demoted primary keeps its connections; only a new one finds the new primary.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    // A host that vanished without a FIN answers nothing for a quarter of an hour; give its connection up sooner.
+    socketTimeout: Math.max(4 * timeoutMs, 1000),
+    connectTimeout: 5000,
+    disconnectTimeout: 500,
+    keepAlive: 10_000,
+    disableClientInfo: true,
+    db,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls !== undefined && { tls: tls.ca === undefined ? {} : { ca: tls.ca } }),
+    ...placeOf(where, tls),
+  };
+}
+
+function placeOf(where: RedisTarget["where"], tls: RedisTarget["tls"]): RedisOptions {
+  switch (where.kind) {
+    case "server":
+      return { host: where.node.host, port: where.node.port };
+    case "socket":
+      return { path: where.path };
+    case "cluster":
+      return {};
+    case "sentinel":
+      return {
+        sentinels: [...where.nodes],
+        name: where.master,
+        role: "master",
+        failoverDetector: true,
+        sentinelRetryStrategy: backoffMs,
+        sentinelCommandTimeout: 1000,
+        ...(where.username !== undefined && { sentinelUsername: where.username }),
+        ...(where.password !== undefined && { sentinelPassword: where.password }),
+        ...(tls !== undefined && {
+          enableTLSForSentinelMode: true,
+          sentinelTLS: tls.ca === undefined ? {} : { ca: tls.ca },
+        }),
+      };
+  }
+}
+
+/** 50 ms, doubling, to one second: Redis that comes back is noticed within a second. */
+function backoffMs(attempt: number): number {
+  return Math.min(25 * 2 ** Math.min(attempt, 10), 1000);
+}

@@ -1,0 +1,74 @@
+/**
+ * Says why a Redis must not be used: it does not answer, is too old, would evict live records, or is a replica. Asks
+ * INFO at most once a second, so that readiness probes are cheap. Changes nothing on the server.
+ */
+import type { Cluster, Redis } from "ioredis";
+import { within } from "./deadline.ts";
+import { codeWord } from "./redis-errors.ts";
+import { StoreUnavailable } from "../core/ports.ts";
+
+const INFO_FOR_MS = 1000;
+
+/** `lastTrouble`: the word of the last connection error, which says more than "disconnected". */
+export function healthCheck(
+  client: Redis | Cluster,
+  timeoutMs: number,
+  lastTrouble: () => string | undefined,
+): () => Promise<readonly string[]> {
+  let known: { readonly atMs: number; readonly problems: readonly string[] } | undefined;
+
+  async function check(): Promise<readonly string[]> {
+    await client.ping();
+    if (known !== undefined && performance.now() - known.atMs < INFO_FOR_MS) return known.problems;
+    const nodes = "nodes" in client ? client.nodes("master") : [client];
+    if (nodes.length === 0) return ["Redis Cluster shows no primary."];
+    const found = await Promise.all(nodes.map(async (node) => problemsOf(await node.info())));
+    known = { atMs: performance.now(), problems: [...new Set(found.flat())] };
+    return known.problems;
+  }
+
+  return async () => {
+    try {
+      return await within(timeoutMs, check());
+    } catch (error) {
+      known = undefined;
+      return [explain(error, lastTrouble())];
+    }
+  };
+}
+
+function explain(error: unknown, lastTrouble: string | undefined): string {
+  if (error instanceof StoreUnavailable) return error.message;
+  const word = codeWord(error);
+  const cause = word === "DISCONNECTED" ? (lastTrouble ?? word) : word;
+  switch (cause) {
+    case "NOPERM":
+      return "Redis does not let this user run PING, INFO or the scripts (NOPERM): grant them.";
+    case "NOAUTH":
+    case "WRONGPASS":
+      return `Redis refuses the user or password (${cause}): set them in store.url.`;
+    default:
+      return `Redis does not answer (${cause}).`;
+  }
+}
+
+function problemsOf(info: string): readonly string[] {
+  const field = (name: string): string =>
+    new RegExp(`^${name}:(.*?)\\r?$`, "mu").exec(info)?.[1] ?? "unknown";
+  const version = field("redis_version");
+  const policy = field("maxmemory_policy");
+  const role = field("role");
+  const problems: string[] = [];
+  if (Number.parseInt(version, 10) < 7) {
+    problems.push(`Redis ${version} is too old: 7.0 or newer is needed.`);
+  }
+  if (policy !== "noeviction") {
+    problems.push(
+      `Redis may evict records (maxmemory-policy is ${policy}): set maxmemory-policy to noeviction.`,
+    );
+  }
+  if (role !== "master") {
+    problems.push(`Redis is a ${role}, not a primary: let store.url name the primary.`);
+  }
+  return problems;
+}

@@ -1,0 +1,210 @@
+/**
+ * Real Redis servers for tests: one, one behind Sentinel, or a Cluster; each with a directory of its own, on loopback
+ * or a unix socket, and gone with the test. Knows nothing of the store.
+ */
+import { execFile, execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+export interface Teardown {
+  teardown(fn: () => unknown): unknown;
+}
+
+export interface RedisOptions {
+  /** Further arguments, as on the command line: `["--maxmemory", "5mb"]`. */
+  readonly args?: readonly string[];
+  /** Lines of an ACL file: `user app on >secret ~* &* +@all`. */
+  readonly acl?: readonly string[];
+  /** Serves TLS alone, with a certificate of a private authority. */
+  readonly tls?: boolean;
+  readonly replicaOf?: { readonly port: number };
+}
+
+export interface RedisServer {
+  /** Without user and password; with `ca=` when it serves TLS. */
+  readonly url: string;
+  readonly port: number;
+  /** Path of the unix socket. */
+  readonly socket: string;
+  readonly pid: number;
+  /** Sends a signal; resolves when the process is gone, or at once for SIGSTOP and SIGCONT. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Starts it again on the same port and directory after `kill`. */
+  restart(): Promise<void>;
+  /** Runs one command by redis-cli over the unix socket and returns what it prints. */
+  cli(...command: string[]): Promise<string>;
+}
+
+const run = promisify(execFile);
+
+export async function startRedis(t: Teardown, options: RedisOptions = {}): Promise<RedisServer> {
+  const dir = tempDir(t);
+  const socket = join(dir, "s");
+  const port = await freePort();
+  const ca = options.tls ? certify(dir) : undefined;
+  if (options.acl) writeFileSync(join(dir, "users.acl"), `${options.acl.join("\n")}\n`);
+  const args = [
+    ...["--dir", dir, "--unixsocket", socket, "--bind", "127.0.0.1", "--save", ""],
+    ...(options.acl ? ["--aclfile", join(dir, "users.acl")] : []),
+    ...(options.replicaOf ? ["--replicaof", "127.0.0.1", String(options.replicaOf.port)] : []),
+    ...(ca === undefined ? ["--port", String(port)] : tlsArgs(dir, port)),
+    ...(options.args ?? []),
+  ];
+  let server = await launch(t, args);
+  return {
+    url: ca === undefined ? `redis://127.0.0.1:${port}/0` : `rediss://localhost:${port}/0?ca=${ca}`,
+    port,
+    socket,
+    get pid() {
+      return server.pid ?? 0;
+    },
+    async kill(signal = "SIGKILL") {
+      server.kill(signal);
+      if (signal !== "SIGSTOP" && signal !== "SIGCONT") await exited(server);
+    },
+    async restart() {
+      server = await launch(t, args);
+    },
+    cli: async (...command) => (await run("redis-cli", ["-s", socket, ...command])).stdout.trim(),
+  };
+}
+
+/** A primary, a replica that has caught up, and a Sentinel that watches them as `records`. */
+export async function startSentinel(t: Teardown): Promise<{
+  readonly port: number;
+  readonly primary: RedisServer;
+  readonly replica: RedisServer;
+  /** Sentinel promotes the replica; resolves when it says so. */
+  failover(): Promise<void>;
+}> {
+  const primary = await startRedis(t);
+  const replica = await startRedis(t, { replicaOf: primary });
+  await until(async () => /master_link_status:up/u.test(await replica.cli("INFO", "replication")));
+  const dir = tempDir(t);
+  const port = await freePort();
+  const config = join(dir, "sentinel.conf");
+  const lines = [
+    `port ${port}`,
+    "bind 127.0.0.1",
+    `dir ${dir}`,
+    `sentinel monitor records 127.0.0.1 ${primary.port} 1`,
+    "sentinel down-after-milliseconds records 500",
+    "sentinel failover-timeout records 5000",
+  ];
+  writeFileSync(config, `${lines.join("\n")}\n`);
+  await launch(t, [config, "--sentinel"], /Sentinel ID is|\+monitor master/u);
+  const cli = async (...command: string[]): Promise<string> =>
+    (await run("redis-cli", ["-p", String(port), ...command])).stdout;
+  await until(async () => /num-slaves\n1\n/u.test(await cli("SENTINEL", "MASTER", "records")));
+  return {
+    port,
+    primary,
+    replica,
+    async failover() {
+      await until(async () => /^OK/u.test(await cli("SENTINEL", "FAILOVER", "records")));
+      const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");
+      await until(async () =>
+        isReplica.test(await cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "records")),
+      );
+      await until(async () => /role:slave/u.test(await primary.cli("INFO", "replication")));
+    },
+  };
+}
+
+/** Three primaries that share the slots. */
+export async function startCluster(t: Teardown): Promise<readonly RedisServer[]> {
+  const nodes = await Promise.all(
+    [0, 1, 2].map(() => startRedis(t, { args: ["--cluster-enabled", "yes"] })),
+  );
+  const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`);
+  await run("redis-cli", ["--cluster", "create", ...hosts, "--cluster-yes"]);
+  await until(async () => {
+    const states = await Promise.all(nodes.map((node) => node.cli("CLUSTER", "INFO")));
+    return states.every((state) => state.includes("cluster_state:ok"));
+  });
+  return nodes;
+}
+
+/** Asks again until it is so: each question is a round trip to a real process, so this does not spin. */
+export async function until(question: () => Promise<boolean>): Promise<void> {
+  while (!(await question()));
+}
+
+async function launch(
+  t: Teardown,
+  args: readonly string[],
+  ready = /Ready to accept connections/u,
+): Promise<ChildProcess> {
+  const server = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
+  t.teardown(async () => {
+    server.kill("SIGKILL");
+    await exited(server);
+  });
+  const said: string[] = [];
+  for await (const line of createInterface({ input: server.stdout })) {
+    said.push(line);
+    if (!ready.test(line)) continue;
+    server.stdout.resume();
+    return server;
+  }
+  throw new Error(`redis-server did not start:\n${said.join("\n")}`);
+}
+
+async function exited(server: ChildProcess): Promise<void> {
+  if (server.exitCode === null && server.signalCode === null) await once(server, "exit");
+}
+
+function tempDir(t: Teardown): string {
+  const dir = mkdtempSync(join(tmpdir(), "redis-"));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Below 32768, so that a Cluster node's bus port, 10000 higher, exists and no ephemeral port takes it. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 10_000);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const probe = createServer();
+  try {
+    probe.listen(port, "127.0.0.1");
+    await once(probe, "listening");
+    return (probe.address() as AddressInfo).port === port;
+  } catch {
+    return false;
+  } finally {
+    await new Promise((closed) => probe.close(closed));
+  }
+}
+
+/** An authority and a certificate for localhost; returns the authority's file. */
+function certify(dir: string): string {
+  const openssl = (...args: string[]): unknown =>
+    execFileSync("openssl", args, { cwd: dir, stdio: "ignore" });
+  writeFileSync(join(dir, "san"), "subjectAltName=DNS:localhost,IP:127.0.0.1");
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  openssl("req", "-x509", ...key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca");
+  openssl("req", ...key, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=localhost");
+  const sign = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "san"];
+  openssl("x509", "-req", "-in", "tls.csr", ...sign, "-out", "tls.pem");
+  return join(dir, "ca.pem");
+}
+
+function tlsArgs(dir: string, port: number): string[] {
+  return [
+    ...["--port", "0", "--tls-port", String(port), "--tls-auth-clients", "no"],
+    ...["--tls-cert-file", join(dir, "tls.pem"), "--tls-key-file", join(dir, "tls.key")],
+    ...["--tls-ca-cert-file", join(dir, "ca.pem")],
+  ];
+}
