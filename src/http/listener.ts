@@ -236,18 +236,25 @@ class HttpListener implements Listener {
   /** What the parser refuses, and what its time-outs end. Never quotes the bytes. */
   #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     const problem = parserProblem(error.code);
-    if (problem === undefined || this.#doomed.has(socket) || !socket.writable) {
+    if (problem === undefined || !socket.writable) {
       socket.destroy();
       return;
     }
+    // Its last answer is on its way; what else comes on it is nobody's.
+    if (this.#doomed.has(socket)) return;
     this.#doomed.add(socket);
     const turns = [...(this.#turns.get(socket) ?? [])];
-    // Behind a whole request that is still being worked on, an answer written now would be taken for its answer.
-    if (turns.some(({ req, res }) => req.complete || res.headersSent)) {
+    const last = turns.at(-1);
+    if (last?.req.complete === true) {
+      // Behind a whole request that is still being worked on: an answer now would be taken for that one's.
+      last.res.shouldKeepAlive = false;
+      return;
+    }
+    if (turns.length > 1 || last?.res.headersSent === true) {
       socket.destroy();
       return;
     }
-    this.#report(turns[0]?.req, "request-invalid", problem.status, performance.now());
+    this.#report(last?.req, "request-invalid", problem.status, performance.now());
     refuseSocket(socket, problem);
   }
 
