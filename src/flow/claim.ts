@@ -34,9 +34,11 @@ export async function claim(
     unknownRetentionMs: policy.retention.unknownMs,
     onUnknown: unknownPolicy(policy, method),
   };
+  let busy: Claimed | undefined;
   try {
     const first = await ask(request, deps);
     if (first.kind !== "busy" || policy.onInFlight === "reject") return first;
+    busy = first;
     return await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
@@ -46,7 +48,8 @@ export async function claim(
       { id, token: request.token, leaseEndsMs: deps.clock.monotonicMs() + request.leaseMs },
       deps,
     );
-    return { kind: "unavailable", cause: error.code };
+    // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
+    return busy ?? { kind: "unavailable", cause: error.code };
   }
 }
 
