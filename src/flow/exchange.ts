@@ -55,10 +55,17 @@ async function line(request: InboundRequest, client: Client, deps: FlowDeps): Pr
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
   if (admission.kind === "pass") return { route, ...(await client.pass(admission.read)) };
-  if (admission.policy.mode === "shadow") return shadow(admission, client, deps);
+  if (admission.policy.mode === "shadow" && isWhole(admission)) {
+    return shadow(admission, client, deps);
+  }
   const { outcome, reply, facts } = await serve(admission, request, deps);
   await client.send(reply);
   return { route, outcome, status: reply.status, ...facts };
+}
+
+/** A body that was read in part and will not come whole cannot be passed on, not even by a shadow. */
+function isWhole(admission: Extract<Admission, { kind: "admitted" | "refused" }>): boolean {
+  return admission.kind === "admitted" || admission.refusal.code !== "body-incomplete";
 }
 
 async function serve(
@@ -173,7 +180,7 @@ function answerForwarded(
   switch (forwarded.kind) {
     case "not-sent":
       return problemAnswer("upstream-unreachable", about, {
-        status: forwarded.status,
+        status: about.policy.status["upstream-unreachable"] ?? forwarded.status,
         retryAfterS: 1,
       });
     case "unknown":
