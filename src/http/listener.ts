@@ -16,6 +16,7 @@ import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
 import type { Tunnel } from "./tunnel.ts";
+import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
 
 export interface ListenerOptions extends ScreenRules {
@@ -70,9 +71,7 @@ class HttpListener implements Listener {
   readonly #trusted: BlockList;
   readonly #server: http.Server;
   readonly #work = new Work();
-  /** Unanswered turns by connection; a connection that has ever had one is in here as long as it lives. */
-  readonly #turns = new WeakMap<Socket, Set<Turn>>();
-  readonly #open = new Set<Turn>();
+  readonly #turns = new Turns();
   readonly #upgraded = new Set<Socket>();
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
@@ -116,11 +115,11 @@ class HttpListener implements Listener {
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : Promise.resolve();
     this.#server.closeIdleConnections();
-    for (const turn of this.#open) turn.res.shouldKeepAlive = false;
+    for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
     await this.#work.settled();
     await Promise.race([this.#work.ended(), graceOver]);
     // Answers that are given but still close politely over an unread body.
-    const closing = [...this.#open].map(({ res }) => new Promise((r) => res.once("close", r)));
+    const closing = this.#turns.open.map(({ res }) => new Promise((r) => res.once("close", r)));
     await Promise.race([Promise.all(closing), graceOver]);
     clearTimeout(timer);
     for (const socket of this.#upgraded) socket.destroy();
@@ -157,20 +156,14 @@ class HttpListener implements Listener {
 
   /** No byte moved for a while. Waiting is fine; not taking what is pending is not. */
   #onIdle(socket: Socket): void {
-    const turns = this.#turns.get(socket);
-    const betweenRequests = turns?.size === 0 && !this.#upgraded.has(socket);
+    const turns = this.#turns.on(socket);
+    const betweenRequests = turns?.length === 0 && !this.#upgraded.has(socket);
     if (socket.writableLength > 0 || betweenRequests) socket.destroy();
   }
 
   #newTurn(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): Turn {
     const turn: Turn = { req, res, awaitsContinue };
-    const turns = this.#turns.get(req.socket) ?? new Set();
-    this.#turns.set(req.socket, turns.add(turn));
-    this.#open.add(turn);
-    res.once("close", () => {
-      turns.delete(turn);
-      this.#open.delete(turn);
-    });
+    this.#turns.add(turn);
     // Writing after the client has gone is found out by `close`; without a listener it would end the process.
     res.on("error", () => res.destroy());
     if (this.#draining) res.shouldKeepAlive = false;
@@ -243,7 +236,7 @@ class HttpListener implements Listener {
     // Its last answer is on its way; what else comes on it is nobody's.
     if (this.#doomed.has(socket)) return;
     this.#doomed.add(socket);
-    const turns = [...(this.#turns.get(socket) ?? [])];
+    const turns = this.#turns.on(socket) ?? [];
     const last = turns.at(-1);
     if (last?.req.complete === true) {
       // Behind a whole request that is still being worked on: an answer now would be taken for that one's.
@@ -262,7 +255,7 @@ class HttpListener implements Listener {
     const startedMs = performance.now();
     // A reset on an upgraded socket must not end the process; `close` follows and is what counts.
     socket.on("error", () => socket.destroy());
-    if (this.#doomed.has(socket) || (this.#turns.get(socket)?.size ?? 0) > 0) {
+    if (this.#doomed.has(socket) || (this.#turns.on(socket)?.length ?? 0) > 0) {
       socket.destroy();
       return;
     }

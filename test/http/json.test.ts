@@ -20,8 +20,8 @@ function refusal(bytes: Uint8Array): string {
 /** Back to what JSON.parse gives, digits lost. */
 function plain(value: JsonValue): unknown {
   if (value instanceof Map) {
-    const entries = [...value].map(([name, member]) => [name, plain(member as JsonValue)]);
-    return Object.fromEntries(entries);
+    const members = value as ReadonlyMap<string, JsonValue>;
+    return Object.fromEntries([...members].map(([name, member]) => [name, plain(member)]));
   }
   if (Array.isArray(value)) return value.map((item: JsonValue) => plain(item));
   if (typeof value === "object" && value !== null && "literal" in value) {

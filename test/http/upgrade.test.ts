@@ -24,7 +24,7 @@ async function startEcho(t: Teardown) {
 }
 
 /** Also where the end is an error. */
-function closing(socket: Duplex): Promise<void> {
+function closeOf(socket: Duplex): Promise<void> {
   return new Promise((resolve) => void socket.once("close", () => resolve()));
 }
 
@@ -117,7 +117,7 @@ t.test("a reset of the client closes the upstream's side, and the gateway goes o
   const { upstream, sockets } = await startAcceptor(t);
   const gate = await startGate(t, upstream.url);
   const client = await upgraded(t, gate.port);
-  const closed = closing(sockets[0] as Duplex);
+  const closed = closeOf(sockets[0] as Duplex);
   client.reset();
   await closed;
   await upgraded(t, gate.port);
@@ -142,7 +142,7 @@ t.test(
     for (let round = 1; round <= 20; round += 1) {
       const client = await upgraded(t, gate.port);
       const far = sockets.at(-1) as Duplex;
-      const closed = closing(far);
+      const closed = closeOf(far);
       client.send(Buffer.alloc(100_000));
       far.write(Buffer.alloc(100_000));
       client.reset();
@@ -161,7 +161,7 @@ t.test("a client that leaves during the handshake closes the upstream's connecti
   client.send(HANDSHAKE);
   const { socket } = await upstream.arrived(1);
   client.reset();
-  await closing(socket);
+  await closeOf(socket);
   t.match(await gate.reported(() => true), { outcome: "client-gone", status: 0 });
   t.equal(upstream.count(), 1);
 });

@@ -50,6 +50,7 @@ class RawSocket implements RawClient {
   readonly closed: Promise<void>;
   #bytes = Buffer.alloc(0);
   #ended = false;
+  #broken = false;
   #wakers: (() => void)[] = [];
 
   constructor(socket: net.Socket) {
@@ -59,7 +60,8 @@ class RawSocket implements RawClient {
       this.#wake();
     });
     socket.on("error", () => {
-      // A reset shows as `closed`, and as an incomplete answer.
+      // A reset shows as `closed`, and as an incomplete answer, also where only the close delimits it.
+      this.#broken = true;
     });
     socket.on("end", () => this.#finish());
     this.closed = new Promise((resolve) => {
@@ -129,7 +131,7 @@ class RawSocket implements RawClient {
       return { body, complete: body.length === Number(length) };
     }
     const body = await this.#take(Number.MAX_SAFE_INTEGER);
-    return { body, complete: true };
+    return { body, complete: !this.#broken };
   }
 
   async #chunks(): Promise<{ body: Buffer; complete: boolean }> {

@@ -1,0 +1,39 @@
+/** The turns that are not over, by connection. Knows when each is over, and nothing of what happens in it. */
+import type { Socket } from "node:net";
+import type { Turn } from "./reply.ts";
+
+export class Turns {
+  readonly #bySocket = new WeakMap<Socket, Set<Turn>>();
+  readonly #open = new Set<Turn>();
+
+  add(turn: Turn): void {
+    const turns = this.#of(turn.req.socket).add(turn);
+    this.#open.add(turn);
+    turn.res.once("close", () => {
+      turns.delete(turn);
+      this.#open.delete(turn);
+    });
+  }
+
+  get open(): readonly Turn[] {
+    return [...this.#open];
+  }
+
+  /** In order. `undefined`: this connection has never had one. */
+  on(socket: Socket): readonly Turn[] | undefined {
+    const turns = this.#bySocket.get(socket);
+    return turns === undefined ? undefined : [...turns];
+  }
+
+  #of(socket: Socket): Set<Turn> {
+    const known = this.#bySocket.get(socket);
+    if (known !== undefined) return known;
+    const turns = new Set<Turn>();
+    this.#bySocket.set(socket, turns);
+    // Node tells only the answer whose turn it is on the connection; pipelined ones behind it would wait for ever.
+    socket.once("close", () => {
+      for (const { res } of turns) res.destroy().emit("close");
+    });
+    return turns;
+  }
+}
