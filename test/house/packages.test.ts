@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import t from "tap";
 
 interface Manifest {
+  readonly scripts?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
@@ -62,5 +63,12 @@ t.test(
       [...new Set(scripted)].filter((name) => decided[name] !== false),
       [],
     );
+  },
+);
+
+t.test(
+  "npm start leaves no shell in between that would keep SIGTERM from the gateway",
+  async (t) => {
+    t.equal(manifest.scripts?.["start"], "exec node dist/main.js");
   },
 );
