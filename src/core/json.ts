@@ -8,6 +8,10 @@ export function isNumber(value: JsonValue): value is JsonNumber {
   return typeof value === "object" && value !== null && "literal" in value;
 }
 
+function isObject(value: JsonValue): value is ReadonlyMap<string, JsonValue> {
+  return value instanceof Map;
+}
+
 function isList(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value);
 }
@@ -22,7 +26,7 @@ export function pointTo(value: JsonValue, pointer: string): JsonValue | undefine
 }
 
 function memberOf(value: JsonValue, token: string): JsonValue | undefined {
-  if (value instanceof Map) return value.get(token);
+  if (isObject(value)) return value.get(token);
   if (isList(value)) return /^(0|[1-9]\d*)$/.test(token) ? value[Number(token)] : undefined;
   return undefined;
 }

@@ -82,7 +82,7 @@ class Call implements Dispatcher.DispatchHandler {
     try {
       this.#pool.dispatch(
         {
-          method: method as Dispatcher.HttpMethod,
+          method,
           path: target,
           headers: headers.flat(),
           body:
