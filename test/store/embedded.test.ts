@@ -113,6 +113,25 @@ t.test(
   },
 );
 
+t.test(
+  "a full disk: the body is refused, the bare completion is kept, the process lives",
+  async (t) => {
+    const dir = tempDir(t);
+    const ids = Array.from({ length: 6 }, () => hex(32));
+    // The limit is on a file's size, in KiB.
+    const limited = `ulimit -f 3072 && exec "$0" "$@"`;
+    const args = ["-c", limited, process.execPath, "--import=tsx", CHILD, dir, "fill", ...ids];
+    const child = spawn("bash", args, { stdio: ["ignore", "pipe", "ignore"] });
+    const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    const stored = JSON.parse(line) as string[];
+    t.equal(stored[0], "body");
+    t.ok(stored.includes("StoreFull"), line);
+    stored.forEach((kind, i) => kind === "StoreFull" && t.equal(stored[i + 1], "done", line));
+    const store = openStore(t, { dir });
+    for (const id of ids) t.match(await store.inspect(id), { state: "completed" });
+  },
+);
+
 t.test("the sweeper deletes what has expired, and nothing else", async (t) => {
   let nowMs = 1_700_000_000_000;
   const dir = tempDir(t);
