@@ -97,6 +97,10 @@ class HttpListener implements Listener {
       this.#server.once("error", reject);
       this.#server.listen(port, host, () => {
         this.#server.off("error", reject);
+        // No descriptor left to accept with, say. It passes; without a listener it would end the process.
+        this.#server.on("error", (error) =>
+          this.#report(undefined, "internal-error", 0, performance.now(), error),
+        );
         resolve();
       });
     });

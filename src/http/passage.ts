@@ -175,7 +175,13 @@ export class Passage {
     if (!req.complete) res.shouldKeepAlive = false;
     // RFC 9110 §8.6: no Content-Length with 204.
     const fields = flat(status === 204 ? without(headers, "content-length") : headers);
-    res.writeHead(status, answer.statusMessage ?? "", fields);
+    try {
+      res.writeHead(status, answer.statusMessage ?? "", fields);
+    } catch {
+      // The parser lets through what may not be written again: status 099, control characters in the reason.
+      this.#fail(502);
+      return;
+    }
     this.#answer = answer;
     this.#status = status;
     let whole = false;

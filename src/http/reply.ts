@@ -2,7 +2,7 @@
  * Writes answers: fields as they were given, framing by this hop alone, backpressure kept, and a stream read to its
  * end even when nobody is left to see it. Decides nothing about what is answered.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Reply } from "../core/ports.ts";
 import { renderProblem, type Problem } from "../core/problem.ts";
@@ -44,7 +44,8 @@ export async function sendReply(turn: Turn, reply: Reply): Promise<void> {
   }
   const early = !req.complete;
   if (early) res.shouldKeepAlive = false;
-  res.writeHead(reply.status, flat(headers));
+  // With its reason, because a failed attempt at another head leaves that one's behind.
+  res.writeHead(reply.status, STATUS_CODES[reply.status] ?? "", flat(headers));
   if (buffered === undefined) {
     if (!(await writeStream(res, reply.body, bodiless))) return;
   } else if (early && !bodiless) {

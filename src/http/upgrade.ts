@@ -96,9 +96,11 @@ export class UpgradePassage {
 
   /** The upstream answers instead of upgrading: its answer, delimited by the close of the connection. */
   #onRefusal(answer: IncomingMessage): void {
-    this.#clock.stop();
     const socket = this.#socket;
-    const status = answer.statusCode ?? 502;
+    const status = answer.statusCode ?? 0;
+    // The parser lets a status below 100 through.
+    if (status < 200) return this.#fail(502);
+    this.#clock.stop();
     this.#told(status);
     socket.write(
       renderHead(status, [...endToEnd(pairsOf(answer.rawHeaders)), ["Connection", "close"]]),

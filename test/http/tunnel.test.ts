@@ -151,24 +151,36 @@ t.test("the target arrives exactly as matched", async (t) => {
   t.equal(upstream.count(), targets.length + 2);
 });
 
-t.test("HEAD keeps its Content-Length and has no body; 204 and 304 have none", async (t) => {
-  const upstream = await startUpstream(t, {
-    answer: { headers: ["Content-Length", "7", "ETag", '"1"'], body: "1234567" },
-  });
-  const gate = await startGate(t, upstream.url);
-  const client = await connectRaw(t, gate.port);
-  client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
-  const head = await client.read({ method: "HEAD" });
-  t.same(head.all("content-length"), ["7"]);
-  t.same(head.all("etag"), ['"1"']);
-  for (const status of [204, 304]) {
-    upstream.answer({ status, headers: ["X-S", String(status)] });
-    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    t.match(await client.read(), { status, complete: true });
-  }
-  t.equal(upstream.count(), 3, "all on one connection");
-  t.equal(client.rest().length, 0);
-});
+t.test(
+  "HEAD and OPTIONS pass untouched; HEAD keeps its Content-Length; 204 and 304 have none",
+  async (t) => {
+    const upstream = await startUpstream(t, {
+      answer: { headers: ["Content-Length", "7", "ETag", '"1"'], body: "1234567" },
+    });
+    const gate = await startGate(t, upstream.url);
+    const client = await connectRaw(t, gate.port);
+    client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    const head = await client.read({ method: "HEAD" });
+    t.same(head.all("content-length"), ["7"]);
+    t.same(head.all("etag"), ['"1"']);
+    upstream.answer({ headers: ["Allow", "GET", "Access-Control-Allow-Origin", "*"], body: "" });
+    client.send("OPTIONS /o HTTP/1.1\r\nHost: x\r\nOrigin: http://a\r\n\r\n");
+    const options = await client.read();
+    t.same(options.headers.slice(0, 3), [
+      ["Allow", "GET"],
+      ["Access-Control-Allow-Origin", "*"],
+      ["Content-Length", "0"],
+    ]);
+    t.same((await upstream.arrived(2)).all("origin"), ["http://a"]);
+    for (const status of [204, 304]) {
+      upstream.answer({ status, headers: ["X-S", String(status)] });
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      t.match(await client.read(), { status, complete: true });
+    }
+    t.equal(upstream.count(), 4, "all on one connection");
+    t.equal(client.rest().length, 0);
+  },
+);
 
 t.test("refused: 502 with Retry-After; a silent upstream: 504; both as problems", async (t) => {
   const taken = await startUpstream(t);
@@ -198,6 +210,8 @@ t.test("closed without an answer, garbage, an unasked 101: 502", async (t) => {
     (socket) => socket.end(),
     (socket) => socket.resetAndDestroy(),
     (socket) => socket.end("garbage\r\n\r\n"),
+    (socket) => socket.end("HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n"),
+    (socket) => socket.end("HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n"),
     (socket) => socket.write("HTTP/1.1 101 Hi\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
     (socket) =>
       socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
