@@ -107,7 +107,10 @@ export function createServing(
     start: () => listener.start(),
     async stop() {
       await listener.stop(up.timeoutMs);
-      await Promise.race([Promise.all(background), clock.sleep(up.timeoutMs)]);
+      // Let go of, or the timer alone would keep a process alive that has nothing left to do.
+      const settled = new AbortController();
+      await Promise.race([Promise.all(background), clock.sleep(up.timeoutMs, settled.signal)]);
+      settled.abort();
       tunnel.close();
       await upstream.close();
     },
