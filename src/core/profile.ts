@@ -2,7 +2,7 @@
  * Which status each problem gets: the profile's table, over which a route may set its own.
  * `ietf` follows draft-ietf-httpapi-idempotency-key-header-07 §2.7, `stripe` what Stripe's API answers.
  */
-import type { ProblemCode } from "./outcome.ts";
+import type { Outcome, ProblemCode } from "./outcome.ts";
 import type { Policy, Profile } from "./policy.ts";
 
 const DEFAULT: Readonly<Record<ProblemCode, number>> = {
@@ -34,7 +34,7 @@ export function statusOf(code: ProblemCode, policy: Pick<Policy, "profile" | "st
 }
 
 /** What real SDKs are told about retrying, because they retry every 409 unless told otherwise. */
-const SHOULD_RETRY: Partial<Readonly<Record<ProblemCode, boolean>>> = {
+const SHOULD_RETRY: Partial<Readonly<Record<Outcome, boolean>>> = {
   "key-reused": false,
   "outcome-unknown": false,
   "not-replayable": false,
@@ -46,6 +46,6 @@ const SHOULD_RETRY: Partial<Readonly<Record<ProblemCode, boolean>>> = {
 };
 
 /** `undefined`: the status itself says enough. */
-export function shouldRetry(code: ProblemCode): boolean | undefined {
-  return SHOULD_RETRY[code];
+export function shouldRetry(outcome: Outcome): boolean | undefined {
+  return SHOULD_RETRY[outcome];
 }

@@ -35,6 +35,9 @@ export interface Admitted {
   readonly keyField: string | undefined;
 }
 
+/** Which record a request is about; nothing where its key is missing, invalid or in a body that was not read. */
+type Named = Partial<Pick<Admitted, "id" | "keyField">>;
+
 export interface Refusal {
   readonly code: ProblemCode;
   readonly detail?: string;
@@ -48,6 +51,7 @@ export type Admission =
       readonly kind: "refused";
       readonly policy: Policy;
       readonly refusal: Refusal;
+      readonly named?: Named;
       readonly read?: Uint8Array;
     }
   | { readonly kind: "gone"; readonly policy: Policy };
@@ -63,15 +67,16 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   if (early?.kind === "absent" && !policy.key.required) return { kind: "pass", policy };
   if (early !== undefined && early.kind !== "key") return refuseKey(policy, early);
 
+  const named = early === undefined ? {} : nameOf(request, policy, early.key);
   const body = await request.readBody(policy.limits.requestBytes);
   switch (body.kind) {
     case "body":
       return admitBody(request, policy, early, body.bytes, deps.readJson);
     case "too-large":
-      return { kind: "refused", policy, refusal: tooLarge(policy), read: body.read };
+      return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
     case "incomplete":
       if (body.cause === "gone") return { kind: "gone", policy };
-      return { kind: "refused", policy, refusal: { code: "body-incomplete" } };
+      return { kind: "refused", policy, refusal: { code: "body-incomplete" }, named };
   }
 }
 
@@ -91,7 +96,14 @@ function admitBody(
   } catch (error) {
     if (!(error instanceof JsonRefused)) throw error;
     const detail = `The body is not acceptable JSON: ${error.message}. Send well-formed JSON without duplicate member names.`;
-    return { kind: "refused", policy, refusal: { code: "body-invalid", detail }, read: body };
+    const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
+    return {
+      kind: "refused",
+      policy,
+      refusal: { code: "body-invalid", detail },
+      named,
+      read: body,
+    };
   }
 }
 
@@ -103,7 +115,6 @@ function admittedOf(
   json: JsonValue | undefined,
 ): Admitted {
   const { method, target, headers } = request;
-  const scope = scopeOf(headers, policy.scopeHeaders);
   const compared = policy.fingerprint.body === "json" ? json : undefined;
   return {
     policy,
@@ -111,11 +122,18 @@ function admittedOf(
     target,
     body,
     key,
-    id: recordId(scope, policy.key.source, policy.route, key),
+    ...nameOf(request, policy, key),
     fingerprint: fingerprintOf(
       { method, target, headers, body, json: compared },
       policy.fingerprint,
     ),
+  };
+}
+
+function nameOf(request: InboundRequest, policy: Policy, key: string): Required<Named> {
+  const scope = scopeOf(request.headers, policy.scopeHeaders);
+  return {
+    id: recordId(scope, policy.key.source, policy.route, key),
     keyField: keyField(request, policy),
   };
 }

@@ -44,10 +44,7 @@ export function problemAnswer(code: ProblemCode, about: About, extras: ProblemEx
   });
   const headers = [...rendered.headers, ...ownHeaders(code, about, extras.expiresAtMs)];
   if (extras.retryAfterS !== undefined) headers.push(["Retry-After", String(extras.retryAfterS)]);
-  const retry = shouldRetry(code);
-  if (retry !== undefined) {
-    headers.push(["x-should-retry", String(retry)], ["stripe-should-retry", String(retry)]);
-  }
+  headers.push(...retryHeaders(code));
   return { outcome: code, reply: { status: rendered.status, headers, body: rendered.body } };
 }
 
@@ -58,8 +55,22 @@ export function upstreamAnswer(
   about: About,
   expiresAtMs?: number,
 ): Answer {
-  const headers = [...headersToTell(answer.headers), ...ownHeaders(outcome, about, expiresAtMs)];
+  const advice = retryHeaders(outcome);
+  // Where the gateway has advice of its own, an upstream's would contradict it: the retry will not reach it.
+  const told = headersToTell(answer.headers).filter(
+    ([name]) => !advice.some(([own]) => own === name.toLowerCase()),
+  );
+  const headers = [...told, ...ownHeaders(outcome, about, expiresAtMs), ...advice];
   return { outcome, reply: { ...answer, headers } };
+}
+
+function retryHeaders(outcome: Outcome): HeaderPair[] {
+  const retry = shouldRetry(outcome);
+  if (retry === undefined) return [];
+  return [
+    ["x-should-retry", String(retry)],
+    ["stripe-should-retry", String(retry)],
+  ];
 }
 
 /** What a completed record answers to a repeat of its request. */

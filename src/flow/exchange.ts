@@ -9,7 +9,7 @@
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
 import { originalOf } from "../core/problem.ts";
 import { retryAfterS } from "../core/recordable.ts";
-import type { StoredRecord } from "../core/record.ts";
+import type { RecordSummary, StoredRecord } from "../core/record.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
 import { claim, type Claimed } from "./claim.ts";
@@ -75,10 +75,11 @@ async function serve(
 ): Promise<Ended> {
   const { policy } = admission;
   if (admission.kind === "refused") {
-    const { code, detail } = admission.refusal;
+    const { refusal, named = {} } = admission;
+    const { code, detail } = refusal;
     return {
-      ...problemAnswer(code, { policy }, detail === undefined ? {} : { detail }),
-      facts: {},
+      ...problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail }),
+      facts: named.id === undefined ? {} : { recordId: named.id },
     };
   }
   const { admitted } = admission;
@@ -214,12 +215,20 @@ function answerUngranted(
     case "busy":
       return busyAnswer(claimed, about, deps);
     case "mismatch":
-      return problemAnswer("key-reused", about, { original: originalOf(claimed.record) });
+      return mismatchAnswer(claimed.record, about);
     case "unavailable":
       return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
     case "corrupt":
       return problemAnswer("record-corrupt", about);
   }
+}
+
+function mismatchAnswer(record: RecordSummary, about: About): Answer {
+  return problemAnswer("key-reused", about, {
+    original: originalOf(record),
+    // While the first request runs, nobody knows yet when the key will be free.
+    ...(record.state !== "in-flight" && { expiresAtMs: record.expiresAtMs }),
+  });
 }
 
 function answerRecord(record: StoredRecord, about: About, deps: FlowDeps): Answer {
