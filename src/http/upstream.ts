@@ -4,7 +4,7 @@
  */
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import { Readable } from "node:stream";
-import { Pool, type Dispatcher } from "undici";
+import { buildConnector, Pool, type Dispatcher } from "undici";
 import type { ForwardOutcome, OutboundRequest, Upstream } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { endToEnd } from "./headers.ts";
@@ -32,7 +32,7 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
   const pool = new Pool(options.url, {
     connections: options.connections,
     pipelining: 1,
-    connect: { timeout: options.connectTimeoutMs },
+    connect: connector(options.connectTimeoutMs),
     keepAliveTimeout: IDLE_MS,
     keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
     // One deadline for the whole call, ours: undici's two would each start anew.
@@ -45,6 +45,25 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
       new Promise((resolve) => new Call(pool, request, limits, resolve).start()),
     close: () => pool.destroy(),
   };
+}
+
+/**
+ * undici takes a connection reset for the regular end of an answer that is delimited by the connection's end; RFC 9112
+ * §8 does not, and a cut answer must never be recorded. It also fails what is queued behind an idle connection that is
+ * reset. Both turn on the error's code, so a reset is given the one that undici uses for a connection that just ended:
+ * then the running request fails, and a queued one, not sent yet, gets a new connection.
+ */
+function connector(timeoutMs: number): buildConnector.connector {
+  const connect = buildConnector({ timeout: timeoutMs });
+  return (options, callback) =>
+    connect(options, (...[error, socket]) => {
+      if (error !== null) return callback(error, null);
+      // Before undici has listeners of its own on the socket, so that this one is called first.
+      socket.on("error", (broken: Error & { code?: unknown }) => {
+        if (broken.code === "ECONNRESET") broken.code = "UND_ERR_SOCKET";
+      });
+      callback(null, socket);
+    });
 }
 
 type Limits = Parameters<Upstream["send"]>[1];
@@ -115,6 +134,8 @@ class Call implements Dispatcher.DispatchHandler {
     }
     this.#status = status;
     this.#headers = endToEnd(headers);
+    // RFC 9112 §6.3: these end with their head. undici would take a Content-Length for a promise and the answer for cut.
+    if (status === 204 || status === 304) return this.#settleAnswered();
     if (this.#request.method !== "HEAD" && this.#announcesTooMuch(headers)) this.#startStream();
   }
 
@@ -133,12 +154,7 @@ class Call implements Dispatcher.DispatchHandler {
       this.#stream.push(null);
       return;
     }
-    const { length } = this.#chunks;
-    const body = length === 1 ? (this.#chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#chunks);
-    this.#settle({
-      kind: "answered",
-      answer: { status: this.#status, headers: this.#headers, body },
-    });
+    this.#settleAnswered();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -161,6 +177,15 @@ class Call implements Dispatcher.DispatchHandler {
     }
     this.#settle({ kind: "unknown", reason: "timeout", cause: "deadline-over" });
     this.#controller.abort(new Error("deadline over"));
+  }
+
+  #settleAnswered(): void {
+    const { length } = this.#chunks;
+    const body = length === 1 ? (this.#chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#chunks);
+    this.#settle({
+      kind: "answered",
+      answer: { status: this.#status, headers: this.#headers, body },
+    });
   }
 
   #settle(outcome: ForwardOutcome): void {
