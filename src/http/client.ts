@@ -16,6 +16,7 @@ export interface CheckedHead {
   readonly forwardHeaders: readonly HeaderPair[];
 }
 
+/** `gone` aborts when the connection ends before the answer is handed over; never because of a slow client. */
 export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number): InboundRequest {
   const { req, res } = turn;
   const gone = new AbortController();
@@ -43,6 +44,7 @@ export interface ClientHooks {
   onUnsendable(error: unknown): void;
 }
 
+/** Answers once: what is sent after the first answer has begun goes nowhere, and streams are read to their end. */
 export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHooks): Client {
   return {
     async send(reply) {

@@ -3,10 +3,8 @@
  * graceful stop. Everything else about a request is the handler's. No error leaves this file, and nothing a client
  * sends ends the process.
  */
-import http from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { Socket, type BlockList } from "node:net";
-import type { Duplex } from "node:stream";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { BlockList, Socket } from "node:net";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
 import { newClient, newRequest } from "./client.ts";
@@ -15,24 +13,19 @@ import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
+import { newServer, tcp, type ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
 
-export interface ListenerOptions extends ScreenRules {
+export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
   /** CIDR blocks (or single addresses) whose forwarding fields are believed. */
   readonly trustedProxies: readonly string[];
-  /** From a request's first byte to the end of its head. */
-  readonly headersTimeoutMs: number;
   /** For the whole body of a guarded request. */
   readonly bodyTimeoutMs: number;
-  /** A client that takes nothing of a pending answer for this long is cut. */
-  readonly idleTimeoutMs: number;
-  /** 0: unlimited. */
-  readonly maxConnections: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
 }
@@ -50,10 +43,6 @@ export interface Listener {
 
 export type Handler = (request: InboundRequest, client: Client) => Promise<void>;
 
-/** How long an idle connection is kept for the client's next request. */
-const KEEP_ALIVE_MS = 5000;
-const MAX_REQUESTS_PER_SOCKET = 1000;
-
 export function createListener(
   options: ListenerOptions,
   tunnel: Tunnel,
@@ -63,14 +52,18 @@ export function createListener(
   return new HttpListener(options, tunnel, handler, observer);
 }
 
+/**
+ * A connection is fresh, has turns, is doomed (closing over a refusal) or upgraded. A turn is screened, then handled;
+ * handlers run on when their connection is gone, because what they have begun at the upstream is theirs to finish.
+ */
 class HttpListener implements Listener {
   readonly #options: ListenerOptions;
   readonly #tunnel: Tunnel;
   readonly #handler: Handler;
   readonly #observer: Observer;
   readonly #trusted: BlockList;
-  readonly #server: http.Server;
-  readonly #work = new Work();
+  readonly #server: Server;
+  readonly #work = new Work((error) => this.#onBroken(error));
   readonly #turns = new Turns();
   readonly #upgraded = new Set<Socket>();
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
@@ -98,9 +91,7 @@ class HttpListener implements Listener {
       this.#server.listen(port, host, () => {
         this.#server.off("error", reject);
         // No descriptor left to accept with, say. It passes; without a listener it would end the process.
-        this.#server.on("error", (error) =>
-          this.#report(undefined, "internal-error", 0, performance.now(), error),
-        );
+        this.#server.on("error", (error) => this.#onBroken(error));
         resolve();
       });
     });
@@ -109,6 +100,7 @@ class HttpListener implements Listener {
     return { host: address.address, port: address.port };
   }
 
+  /** In this order: nothing new, then what must finish, then what may finish, then what has had its time. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
     let timer: NodeJS.Timeout | undefined;
@@ -120,6 +112,7 @@ class HttpListener implements Listener {
       : Promise.resolve();
     this.#server.closeIdleConnections();
     for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
+    // Not bounded by the grace: a guarded call has a deadline of its own, and its answer has to be recorded.
     await this.#work.settled();
     await Promise.race([this.#work.ended(), graceOver]);
     // Answers that are given but still close politely over an unread body.
@@ -131,24 +124,9 @@ class HttpListener implements Listener {
     await Promise.all([closed, this.#work.ended()]);
   }
 
-  #newServer(): http.Server {
-    const { headersTimeoutMs, idleTimeoutMs, maxConnections } = this.#options;
-    const server = http.createServer({
-      insecureHTTPParser: false,
-      // Judged in `screen`, which answers with a problem.
-      requireHostHeader: false,
-      headersTimeout: headersTimeoutMs,
-      // Uploads that pass through may be long; bodies that are read whole have a time-out of their own.
-      requestTimeout: 0,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: Math.min(1000, headersTimeoutMs),
-      noDelay: true,
-    });
-    // 0: all of them arrive, and `screen` counts. With a number Node 20 drops the rest without a word.
-    server.maxHeadersCount = 0;
-    server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
-    if (maxConnections > 0) server.maxConnections = maxConnections;
-    server.setTimeout(idleTimeoutMs, (socket) => this.#onIdle(socket));
+  #newServer(): Server {
+    const server = newServer(this.#options);
+    server.on("timeout", (socket: Socket) => this.#onIdle(socket));
     server.on("request", (req, res) => this.#onRequest(req, res, false));
     server.on("checkContinue", (req, res) => this.#onRequest(req, res, true));
     server.on("checkExpectation", (req, res) => this.#onExpectation(req, res));
@@ -165,6 +143,7 @@ class HttpListener implements Listener {
     if (socket.writableLength > 0 || betweenRequests) socket.destroy();
   }
 
+  /** Whatever is answered, and by whom: from here on the turn is counted until its answer or its client is gone. */
   #newTurn(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): Turn {
     const turn: Turn = { req, res, awaitsContinue };
     this.#turns.add(turn);
@@ -174,6 +153,7 @@ class HttpListener implements Listener {
     return turn;
   }
 
+  /** Screened before anything else sees it; then the handler's, whose promise is kept whatever the client does. */
   #onRequest(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): void {
     // Pipelined behind a refused request: what it says depends on where that one ended.
     if (this.#doomed.has(req.socket)) return;
@@ -203,6 +183,7 @@ class HttpListener implements Listener {
     });
   }
 
+  /** The last line of defence: a handler that fails, or forgets to answer, leaves no client waiting. */
   async #run(turn: Turn, handle: () => Promise<void>, startedMs: number): Promise<void> {
     try {
       await handle();
@@ -216,6 +197,7 @@ class HttpListener implements Listener {
     }
   }
 
+  /** RFC 9110 §10.1.1. Node's own 417 has no body that says why. */
   #onExpectation(req: IncomingMessage, res: ServerResponse): void {
     if (this.#doomed.has(req.socket)) return;
     const detail = "Expect nothing but 100-continue.";
@@ -223,6 +205,7 @@ class HttpListener implements Listener {
     this.#refuse(this.#newTurn(req, res, false), problem, performance.now());
   }
 
+  /** The connection ends with it: where the refused request ends is not certain enough to read on. */
   #refuse(turn: Turn, problem: Problem, startedMs: number): void {
     this.#doomed.add(turn.req.socket);
     turn.res.shouldKeepAlive = false;
@@ -255,6 +238,7 @@ class HttpListener implements Listener {
     refuseSocket(socket, problem);
   }
 
+  /** Also CONNECT, which `screen` refuses. Node has let go of the socket: what is told is written to it here. */
   #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
     const startedMs = performance.now();
     // A reset on an upgraded socket must not end the process; `close` follows and is what counts.
@@ -276,6 +260,7 @@ class HttpListener implements Listener {
     const peer = newPeer(socket.remoteAddress, this.#trusted);
     const headers = forwardFields(requestHead.headers, peer);
     this.#work.add(async (becomeStream) => {
+      // A stream from the beginning: a handshake that was not finished has changed nothing.
       becomeStream();
       const outbound = { headers, target: screened.target };
       const { status, outcome } = await this.#tunnel.upgrade(req, socket, head, outbound);
@@ -283,13 +268,12 @@ class HttpListener implements Listener {
     });
   }
 
+  /** Failures that belong to no turn. */
+  #onBroken(error: unknown): void {
+    this.#report(undefined, "internal-error", 0, performance.now(), error);
+  }
+
   #report(...facts: Parameters<typeof reportOf>): void {
     this.#observer.finished(reportOf(...facts));
   }
-}
-
-/** Node types these sockets as streams, for servers over other transports than this one's TCP. */
-function tcp(socket: Duplex): Socket {
-  if (socket instanceof Socket) return socket;
-  throw new TypeError("the connection is no TCP socket");
 }

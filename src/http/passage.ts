@@ -151,12 +151,14 @@ export class Passage {
     });
   }
 
+  /** The request is open and has a connection, or one that is being made. */
   #onCall(call: ClientRequest): void {
     this.#clock.watch(call);
     // An answer that Node cannot use (101 without having asked) ends in `close` alone.
     call.once("close", () => this.#fail(502));
   }
 
+  /** The final head. The 1xx before it go unheard; RFC 9110 §15.2 would have them passed on, the design does not. */
   #onAnswer(answer: IncomingMessage): void {
     const { req, res } = this.#turn;
     this.#clock.stop();
@@ -213,6 +215,7 @@ export class Passage {
     void lingerThenEnd(this.#turn);
   }
 
+  /** Nobody is left to tell: the upstream's side is closed too, so that it can stop working for nobody. */
   #onClientClosed(): void {
     // Told in full; `close` may come before the promise that says so.
     if (this.#turn.res.writableFinished) return this.#settle(this.#outcome);
@@ -224,6 +227,7 @@ export class Passage {
   #onTimeout(what: "connect" | "head"): void {
     const { req } = this.#turn;
     const { connected } = this.#clock;
+    // Nothing of the upload is held back by the upstream, and there is more to come: the client is the one that stalls.
     const starving = this.#upload.readableLength === 0 && !this.#upload.writableNeedDrain;
     if (what === "head" && connected && !req.complete && starving) {
       // The upstream waits for the body, and so do we.
@@ -240,6 +244,7 @@ export class Passage {
     this.#refuse(unreachable(status, method, this.#clock.connected), "upstream-unreachable");
   }
 
+  /** The gateway's own answer, in place of the one that did not come. */
   #refuse(refusal: Refusal, outcome: Passed["outcome"]): void {
     this.#over = true;
     this.#release();

@@ -12,6 +12,7 @@ export function reportOf(
   startedMs: number,
   error?: unknown,
 ): ExchangeReport {
+  // Exactly what the client sent: the query, which may carry secrets, is cut off here.
   const target = req?.url ?? "";
   return {
     route: "none",
@@ -25,6 +26,7 @@ export function reportOf(
   };
 }
 
+/** The word for a refusal by the listener. */
 export function outcomeOf(problem: Problem): "key-invalid" | "request-invalid" {
   return problem.code === "key-invalid" ? "key-invalid" : "request-invalid";
 }

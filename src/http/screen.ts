@@ -18,10 +18,11 @@ export interface ScreenRules {
   readonly guardedReads: ReadonlySet<string>;
 }
 
+/** A request's head as the parser gives it, before anybody has made anything of it. */
 export interface Head {
   readonly method: string;
   readonly rawTarget: string;
-  /** `1.1` */
+  /** As in `1.1`. */
   readonly httpVersion: string;
   readonly headers: readonly HeaderPair[];
 }
@@ -56,6 +57,10 @@ export function headOf(req: IncomingMessage): Head {
   };
 }
 
+/**
+ * In an order that matters: what counts the fields comes before what reads one of them, and the target, of which
+ * `Host` is a part, comes last. The first objection is told; a client corrects one thing at a time.
+ */
 export function screen(head: Head, rules: ScreenRules): Screened {
   return (
     screenVersion(head) ??
@@ -67,11 +72,13 @@ export function screen(head: Head, rules: ScreenRules): Screened {
   );
 }
 
+/** RFC 9112 §2.3: the parser takes `HTTP/2.0` on the wire for a version it knows. */
 function screenVersion(head: Head): Refused | undefined {
   if (head.httpVersion === "1.1" || head.httpVersion === "1.0") return undefined;
   return refused("Use HTTP/1.1 or HTTP/1.0.", 505);
 }
 
+/** Fields that two readers could take for different ones: too many, twice, by another name, or removed on the way. */
 function screenFields(head: Head, rules: ScreenRules): Refused | undefined {
   const { headers } = head;
   if (headers.length > MAX_FIELDS) {
@@ -144,6 +151,7 @@ function screenUpgrade(head: Head): Refused | undefined {
   return undefined;
 }
 
+/** All forms of target (RFC 9112 §3.2) become the one that is matched, fingerprinted and sent. */
 function screenTarget(head: Head, rules: ScreenRules): Screened {
   let origin = head.rawTarget;
   if (origin === "*" && head.method !== "OPTIONS") {
@@ -163,6 +171,7 @@ function screenTarget(head: Head, rules: ScreenRules): Screened {
     origin = absolute.origin;
   }
   const target = canonicalTarget(origin);
+  // Reads of odd paths pass as they are: no route is evaded by a request that no route could guard.
   if (target.kind === "refused") return refused(target.detail);
   const guarded = !isSafe(head.method) || rules.guardedReads.has(head.method);
   if (target.evasive !== undefined && guarded) return refused(target.evasive);

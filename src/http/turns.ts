@@ -2,6 +2,10 @@
 import type { Socket } from "node:net";
 import type { Turn } from "./reply.ts";
 
+/**
+ * Node runs pipelined requests side by side and answers in order, so a connection may have several. A turn is over
+ * when its answer is handed over or its connection is gone, which is not when its handler ends: that may be later.
+ */
 export class Turns {
   readonly #bySocket = new WeakMap<Socket, Set<Turn>>();
   readonly #open = new Set<Turn>();

@@ -10,6 +10,10 @@ import { endToEnd, pairsOf, renderHead } from "./headers.ts";
 import { HeadClock, unreachable, type Onward, type PassageLimits } from "./passage.ts";
 import { refuseSocket } from "./reply.ts";
 
+/**
+ * From the handshake to the end of the longer-lived socket. Once 101 (or another answer) is told, failures only close;
+ * before that they become a problem on the client's socket.
+ */
 export class UpgradePassage {
   readonly #socket: Socket;
   readonly #onward: Onward;
@@ -34,6 +38,7 @@ export class UpgradePassage {
     return new Promise((resolve) => {
       socket.once("close", () => {
         this.#clock.stop();
+        // Before the answer this takes the handshake back; after it, what was still to be written goes out first.
         this.#call?.destroy();
         this.#upstream?.destroySoon();
         resolve({ status: this.#status, outcome: this.#outcome });
@@ -43,7 +48,12 @@ export class UpgradePassage {
       // http-proxy writes the 101 as a string: values are bytes, not UTF-8.
       socket.setDefaultEncoding("latin1");
       this.#clock.start();
-      send();
+      try {
+        send();
+      } catch (error) {
+        socket.destroy();
+        throw error;
+      }
       // In place of http-proxy's own listener, which sends the de-chunked body under `Transfer-Encoding: chunked`.
       this.#call?.removeAllListeners("response");
       this.#call?.once("response", (answer) => this.#onRefusal(answer));
@@ -71,6 +81,7 @@ export class UpgradePassage {
     ];
     // What http-proxy writes to the client: case and repeats kept, hop-by-hop fields replaced by ours.
     Object.assign(answer, { headers: grouped(fields) });
+    // http-proxy passes clean ends on and nothing else: resets travel here, as resets.
     upstream.once("error", () => this.#socket.resetAndDestroy());
     this.#socket.once("error", () => upstream.resetAndDestroy());
     upstream.once("close", () => this.#socket.destroySoon());
@@ -86,6 +97,7 @@ export class UpgradePassage {
     );
   }
 
+  /** A peer that keeps its half open after the other's end would hold both sockets for ever. */
   #closeSoon(): void {
     const timer = setTimeout(() => {
       this.#socket.destroy();

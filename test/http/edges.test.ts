@@ -119,6 +119,15 @@ t.test("an upload that moves is not late, however long it takes", async (t) => {
   t.equal(upstream.count(), 1);
 });
 
+t.test("a connection in use outlives the time that idle ones are kept", async (t) => {
+  const upstream = await startUpstream(t, {
+    respond: (_call, _req, res) => void setTimeout(() => res.end("late"), 1300),
+  });
+  const gate = await startGate(t, upstream.url);
+  t.equal((await exchangeRaw(t, gate.port, GET)).body.toString(), "late");
+  t.equal(upstream.count(), 1);
+});
+
 t.test(
   "upstream connections are used again, and one that was closed meanwhile is not",
   async (t) => {

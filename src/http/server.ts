@@ -1,0 +1,51 @@
+/** Node's HTTP server with its limits and time-outs set. What happens to a request is not decided here. */
+import http from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+export interface ServerLimits {
+  /** From a request's first byte to the end of its head; for a fresh connection, from its beginning. */
+  readonly headersTimeoutMs: number;
+  /** A client that takes nothing of a pending answer for this long is cut. */
+  readonly idleTimeoutMs: number;
+  /** 0: unlimited. Connections over it are closed without a word. */
+  readonly maxConnections: number;
+}
+
+/** How long an idle connection is kept for the client's next request. */
+const KEEP_ALIVE_MS = 5000;
+
+/** Then the client is asked to connect again, so that many gateways behind one address share the load. */
+const MAX_REQUESTS_PER_SOCKET = 1000;
+
+/** How often heads are looked at for being late; Node's default of 30 s would let each be late by as much. */
+const CHECK_INTERVAL_MS = 1000;
+
+/** `timeout` events must be listened to: with `idleTimeoutMs` they come for every connection on which no byte moves. */
+export function newServer(limits: ServerLimits): http.Server {
+  const { headersTimeoutMs, idleTimeoutMs, maxConnections } = limits;
+  const server = http.createServer({
+    insecureHTTPParser: false,
+    // Judged by `screen`, which answers with a problem.
+    requireHostHeader: false,
+    headersTimeout: headersTimeoutMs,
+    // Uploads that pass through may be long; bodies that are read whole have a time-out of their own.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, headersTimeoutMs),
+    noDelay: true,
+  });
+  // 0: all of them arrive, and `screen` counts. With a number Node 20 drops the rest without a word.
+  server.maxHeadersCount = 0;
+  server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
+  // Set only where there is a limit: since Node 21 a limit of 0 turns everybody away.
+  if (maxConnections > 0) server.maxConnections = maxConnections;
+  server.setTimeout(idleTimeoutMs);
+  return server;
+}
+
+/** Node types its connections as streams, for servers over other transports than this one's TCP. */
+export function tcp(socket: Duplex): Socket {
+  if (socket instanceof Socket) return socket;
+  throw new TypeError("the connection is no TCP socket");
+}
