@@ -25,8 +25,10 @@ export interface AnswerCase {
   readonly status: number;
   readonly fields: readonly Pair[];
   readonly body: Buffer;
-  /** What the upstream writes. */
+  /** What the upstream writes, */
   readonly bytes: Buffer;
+  /** and how much of it comes before the body: all of an answer to HEAD. */
+  readonly headLength: number;
   /** The upstream closes after it. */
   readonly closes: boolean;
 }
@@ -273,6 +275,7 @@ function caseOf(shape: Shape): AnswerCase {
     fields: fields.map(pairOf),
     body,
     bytes: Buffer.concat([Buffer.from(head, "latin1"), framed]),
+    headLength: head.length,
     closes: framing === "close",
   };
 }

@@ -69,18 +69,22 @@ function framedBody(rest: Buffer, coding: string | undefined, length: string | u
   return { body: rest, whole: length === undefined || Number(length) === rest.length };
 }
 
-function dechunked(rest: Buffer): { body: Buffer; whole: boolean } {
+/** A chunked body, and how many bytes its framing took. Trailers are skipped. */
+export function dechunked(rest: Buffer): { body: Buffer; whole: boolean; length: number } {
   const chunks: Buffer[] = [];
+  const cut = { whole: false, length: rest.length };
   for (let at = 0; ;) {
     const lineEnd = rest.indexOf("\r\n", at);
-    if (lineEnd < 0) return { body: Buffer.concat(chunks), whole: false };
+    if (lineEnd < 0) return { body: Buffer.concat(chunks), ...cut };
     const size = Number.parseInt(rest.subarray(at, lineEnd).toString("latin1"), 16);
     if (size === 0) {
-      const over = rest.subarray(lineEnd).toString("latin1").endsWith("\r\n\r\n");
-      return { body: Buffer.concat(chunks), whole: over };
+      const end = rest.indexOf("\r\n\r\n", lineEnd);
+      if (end < 0) return { body: Buffer.concat(chunks), ...cut };
+      return { body: Buffer.concat(chunks), whole: true, length: end + 4 };
     }
     chunks.push(rest.subarray(lineEnd + 2, lineEnd + 2 + size));
     at = lineEnd + 2 + size + 2;
+    if (at > rest.length) return { body: Buffer.concat(chunks), ...cut };
   }
 }
 
