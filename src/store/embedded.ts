@@ -68,9 +68,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const transact = transactor(databases, timeoutMs);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
-  const sweeper = setInterval(() => void sweep(), SWEEP_EVERY_MS);
-  sweeper.unref();
-  let sweeping = false;
+  const stopSweeping = startSweeper(() => transact(() => sweepBatch(databases, now())));
   let closing: Promise<void> | undefined;
 
   async function change<Answer>(
@@ -90,22 +88,6 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
       bus?.publish(id);
     }
     return decision.answer;
-  }
-
-  /** Best effort and bounded; whatever it cannot delete now, it meets again in a second. */
-  async function sweep(): Promise<void> {
-    if (sweeping) return;
-    sweeping = true;
-    try {
-      let swept = SWEEP_BATCH;
-      while (swept === SWEEP_BATCH && closing === undefined) {
-        swept = await transact(() => sweepBatch(databases, now()));
-      }
-    } catch {
-      // Claims meet the same trouble and report it; expired records are judged by their own time, swept or not.
-    } finally {
-      sweeping = false;
-    }
   }
 
   /** Reads see what other processes have committed until now, not the snapshot of an earlier turn. */
@@ -150,7 +132,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   };
 
   async function closeAll(): Promise<void> {
-    clearInterval(sweeper);
+    stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
     // A stuck writer must not keep the process from ending: what was acknowledged is on disk already.
@@ -225,6 +207,35 @@ function write<Answer>(
   expiry.putSync([change.record.expiresAtMs, id], NOTHING);
 }
 
+/**
+ * Calls `sweep` until it finds less than a batch, again every second. Best effort: what it cannot delete now it meets
+ * again, and expired records are judged by their own time, swept or not. Returns what stops it.
+ */
+function startSweeper(sweep: () => Promise<number>): () => void {
+  const stopped = new AbortController();
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    void sweepAll();
+  }, SWEEP_EVERY_MS).unref();
+
+  async function sweepAll(): Promise<void> {
+    try {
+      while ((await sweep()) === SWEEP_BATCH && !stopped.signal.aborted);
+    } catch {
+      // Claims meet the same trouble, and they report it.
+    } finally {
+      busy = false;
+    }
+  }
+
+  return () => {
+    stopped.abort();
+    clearInterval(timer);
+  };
+}
+
 /** Deletes the first records whose time is over; returns how many. */
 function sweepBatch({ records, expiry }: Databases, nowMs: number): number {
   // `end` is exclusive, and an array sorts before the longer ones that it begins.
@@ -266,7 +277,11 @@ function asStoreError(error: unknown): StoreUnavailable | RecordCorrupt {
 /** A failed commit brings its reason as a promise of its own, which must be taken or it counts as unhandled. */
 async function reasonOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error && "commitError" in error)) return error;
-  return Promise.resolve(error.commitError).catch((reason: unknown) => reason);
+  try {
+    return await error.commitError;
+  } catch (reason) {
+    return reason;
+  }
 }
 
 function codeOf(error: unknown): string {

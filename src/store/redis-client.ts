@@ -3,7 +3,7 @@
  * command from running twice or waiting for ever, and nothing of records.
  */
 import { Cluster, Redis } from "ioredis";
-import type { ClusterOptions, RedisOptions } from "ioredis";
+import type { RedisOptions } from "ioredis";
 import type { ScriptName, ScriptSource } from "./redis-scripts.ts";
 import type { RedisTarget } from "./redis-url.ts";
 
@@ -32,26 +32,17 @@ export function connect(
   scripts: readonly ScriptSource[],
   onError: (error: Error) => void,
 ): Connections {
-  const options: RedisOptions = {
-    ...connectionOptions(target, timeoutMs),
-    scripts: Object.fromEntries(
-      scripts.map(({ name, lua }) => [`${name}Record`, { lua, numberOfKeys: 1 }]),
-    ),
-  };
+  const connection = connectionOptions(target, timeoutMs);
+  const commands = Object.fromEntries(
+    scripts.map(({ name, lua }) => [`${name}Record`, { lua, numberOfKeys: 1 }]),
+  );
   const { where } = target;
   if (where.kind === "cluster") {
-    const {
-      scripts: own,
-      enableAutoPipelining,
-      enableOfflineQueue,
-      retryStrategy,
-      ...rest
-    } = options;
     const cluster = new Cluster([...where.nodes], {
-      redisOptions: rest,
-      scripts: own as NonNullable<ClusterOptions["scripts"]>,
-      enableAutoPipelining: enableAutoPipelining ?? true,
-      enableOfflineQueue: enableOfflineQueue ?? false,
+      redisOptions: connection,
+      scripts: commands,
+      enableAutoPipelining: true,
+      enableOfflineQueue: false,
       clusterRetryStrategy: backoffMs,
       // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
       retryDelayOnFailover: 0,
@@ -63,9 +54,9 @@ export function connect(
     cluster.on("error", onError);
     return { client: cluster, subscriber: cluster };
   }
-  const client = new Redis(options) as Redis & ScriptMethods;
+  const client = new Redis({ ...connection, scripts: commands }) as Redis & ScriptMethods;
   const subscriber = new Redis({
-    ...options,
+    ...connection,
     lazyConnect: true,
     enableAutoPipelining: false,
     // SUBSCRIBE may safely run twice, so here commands may wait for the connection and be sent again.

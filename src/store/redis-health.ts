@@ -18,6 +18,7 @@ export function healthCheck(
   let known: { readonly atMs: number; readonly problems: readonly string[] } | undefined;
 
   async function check(): Promise<readonly string[]> {
+    if (client.status !== "ready") return [explain(lastTrouble() ?? "connecting")];
     await client.ping();
     if (known !== undefined && performance.now() - known.atMs < INFO_FOR_MS) return known.problems;
     const nodes = "nodes" in client ? client.nodes("master") : [client];
@@ -32,23 +33,22 @@ export function healthCheck(
       return await within(timeoutMs, check());
     } catch (error) {
       known = undefined;
-      return [explain(error, lastTrouble())];
+      if (error instanceof StoreUnavailable) return [error.message];
+      const word = codeWord(error);
+      return [explain(word === "DISCONNECTED" ? (lastTrouble() ?? word) : word)];
     }
   };
 }
 
-function explain(error: unknown, lastTrouble: string | undefined): string {
-  if (error instanceof StoreUnavailable) return error.message;
-  const word = codeWord(error);
-  const cause = word === "DISCONNECTED" ? (lastTrouble ?? word) : word;
-  switch (cause) {
+function explain(word: string): string {
+  switch (word) {
     case "NOPERM":
       return "Redis does not let this user run PING, INFO or the scripts (NOPERM): grant them.";
     case "NOAUTH":
     case "WRONGPASS":
-      return `Redis refuses the user or password (${cause}): set them in store.url.`;
+      return `Redis refuses the user or password (${word}): set them in store.url.`;
     default:
-      return `Redis does not answer (${cause}).`;
+      return `Redis does not answer (${word}).`;
   }
 }
 

@@ -51,9 +51,10 @@ export function lister(
 /** In one order for all pages. */
 function primaries(client: Redis | Cluster): readonly Redis[] {
   if (!("nodes" in client)) return [client];
-  const name = ({ options }: Redis): string => `${options.host}:${options.port}`;
-  return client.nodes("master").sort((a, b) => name(a).localeCompare(name(b)));
+  return client.nodes("master").sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
 }
+
+const nameOf = ({ options }: Redis): string => `${options.host}:${options.port}`;
 
 const writeCursor = ({ node, scan, after }: Place): string => `${node}.${scan}.${after}`;
 

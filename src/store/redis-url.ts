@@ -59,7 +59,6 @@ export function parseRedisUrl(url: string): RedisTarget {
     SCHEMES.get(scheme) ?? refuse(`the scheme is none of ${[...SCHEMES.keys()].join(", ")}`);
   const query = readQuery(kind, secure, search);
   const [username, password] = readUserinfo(userinfo);
-  const steps = path.split("/").slice(1);
   const ca = query.get("ca");
   const target = {
     username,
@@ -72,29 +71,46 @@ export function parseRedisUrl(url: string): RedisTarget {
     return { ...target, where, db: readDb(query.get("db")) };
   }
   const nodes = authority.split(",").map((node) => readNode(node, DEFAULT_PORTS[kind]));
-  const [node] = nodes;
-  if (kind === "sentinel") {
-    const [master = "", db, ...more] = steps;
-    if (master === "" || more.length > 0) refuse("Sentinel needs the master's name: …/MASTER/DB");
-    const where = {
-      kind,
-      nodes,
-      master: decode(master),
-      username: query.get("sentinelUser"),
-      password: query.get("sentinelPassword"),
-    };
-    return { ...target, where, db: readDb(db) };
-  }
+  const steps = path.split("/").slice(1);
+  return kind === "sentinel"
+    ? { ...target, ...readSentinel(nodes, steps, query) }
+    : { ...target, ...readServers(kind, nodes, steps) };
+}
+
+type Place = Pick<RedisTarget, "where" | "db">;
+
+function readSentinel(
+  nodes: readonly RedisNode[],
+  [master = "", db, ...more]: readonly string[],
+  query: ReadonlyMap<string, string>,
+): Place {
+  if (master === "" || more.length > 0) refuse("Sentinel needs the master's name: …/MASTER/DB");
+  const where = {
+    kind: "sentinel" as const,
+    nodes,
+    master: decode(master),
+    username: query.get("sentinelUser"),
+    password: query.get("sentinelPassword"),
+  };
+  return { where, db: readDb(db) };
+}
+
+function readServers(
+  kind: "server" | "cluster",
+  nodes: readonly RedisNode[],
+  steps: readonly string[],
+): Place {
   if (steps.length > 1) refuse("only a database number may follow the host");
   const db = readDb(steps[0]);
   if (kind === "cluster") {
     if (db !== 0) refuse("Redis Cluster has database 0 only");
-    return { ...target, where: { kind, nodes }, db };
+    return { where: { kind, nodes }, db };
   }
+  const [node] = nodes;
   if (node === undefined || nodes.length > 1) {
     refuse("several hosts need redis+sentinel: or redis+cluster:");
   }
-  return { ...target, where: { kind, node }, db };
+  return { where: { kind, node }, db };
 }
 
 function readQuery(kind: Kind, secure: boolean, search: string): ReadonlyMap<string, string> {

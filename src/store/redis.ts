@@ -3,15 +3,12 @@
  * scripts decide (held to core/record.ts by the contract suite); this file calls them and reads their words. Redis's
  * clock is the only one.
  */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
-import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
+import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import type {
-  ClaimAnswer,
-  ClaimRequest,
   CompleteAnswer,
   ForgetAnswer,
   RecordedResponse,
+  RecordSummary,
   ResolveAnswer,
   StoredRecord,
   WriteAnswer,
@@ -19,17 +16,18 @@ import type {
 import { asOf, RESOLVED_TOKEN } from "../core/record.ts";
 import { decodeRecord, decodeSummary, encodeResponseHead } from "./codec.ts";
 import { within } from "./deadline.ts";
+import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
+import type { RunScript } from "./redis-call.ts";
+import { claimer } from "./redis-claim.ts";
+import type { ReplicaWait } from "./redis-claim.ts";
 import { connect } from "./redis-client.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { healthCheck } from "./redis-health.ts";
 import { lister } from "./redis-list.ts";
 import { loadScripts } from "./redis-scripts.ts";
-import type { ScriptName } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
 import { summaryAsOf } from "./summary.ts";
-
-export { parseRedisUrl } from "./redis-url.ts";
 
 export interface RedisStoreOptions {
   /** See `parseRedisUrl`. */
@@ -42,13 +40,7 @@ export interface RedisStoreOptions {
    * A claim counts only when `wait` replicas have it, asked for `timeoutMs`. It shrinks what a failover can lose and
    * does not close it. Not with Cluster.
    */
-  readonly replicas?: { readonly wait: number; readonly timeoutMs: number };
-}
-
-/** What a script answered: a word and what belongs to it. */
-interface Reply {
-  readonly word: string;
-  readonly data: readonly unknown[];
+  readonly replicas?: ReplicaWait;
 }
 
 /**
@@ -57,199 +49,90 @@ interface Reply {
  */
 export function createRedisStore(options: RedisStoreOptions): Store {
   const { timeoutMs, keyPrefix, replicas } = options;
-  const target = parseRedisUrl(options.url);
-  if (replicas !== undefined && target.where.kind === "cluster") {
+  const address = parseRedisUrl(options.url);
+  if (replicas !== undefined && address.where.kind === "cluster") {
     throw new Error("Waiting for replicas is not possible with Redis Cluster.");
   }
-  let lastTrouble: string | undefined;
-  const { client, subscriber } = connect(target, timeoutMs, loadScripts(), (error) => {
-    lastTrouble = codeWord(error);
+  let trouble: string | undefined;
+  const { client, subscriber } = connect(address, timeoutMs, loadScripts(), (error) => {
+    trouble = codeWord(error);
   });
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
+  const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
-  const problems = healthCheck(client, timeoutMs, () => lastTrouble);
-
-  async function run(
-    script: ScriptName,
-    id: string,
-    ...args: readonly (string | Buffer | number)[]
-  ): Promise<Reply> {
-    try {
-      const call = client[`${script}RecordBuffer`](keyOf(id), Buffer.from(id, "hex"), ...args);
-      return readReply(await within(timeoutMs, call));
-    } catch (error) {
-      throw asStoreError(error);
-    }
-  }
-
-  async function claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    const { id, token, fingerprint, method, target, route, leaseMs, unknownRetentionMs } = request;
-    const reply = await run(
-      "claim",
-      id,
-      Buffer.from(token, "hex"),
-      Buffer.from(fingerprint, "hex"),
-      method,
-      target,
-      route,
-      leaseMs,
-      unknownRetentionMs,
-      request.onUnknown,
-    );
-    const answer = readClaim(id, reply);
-    if (answer.kind === "granted" && replicas !== undefined) await confirm(request, replicas);
-    return answer;
-  }
-
-  /** WAIT counts what this connection wrote, so it goes down the same one right behind the claim. */
-  async function confirm(
-    { id, token }: ClaimRequest,
-    { wait, timeoutMs: waitMs }: NonNullable<RedisStoreOptions["replicas"]>,
-  ): Promise<void> {
-    let reached: number;
-    try {
-      reached = await within(timeoutMs, client.wait(wait, waitMs));
-    } catch (error) {
-      await giveBack(id, token);
-      throw asStoreError(error);
-    }
-    if (reached >= wait) return;
-    await giveBack(id, token);
-    throw new StoreUnavailable(`Only ${reached} of ${wait} replicas have the claim.`);
-  }
-
-  /** Nothing was sent for this claim. Where even this fails, its lease ends it. */
-  async function giveBack(id: string, token: string): Promise<void> {
-    await run("release", id, Buffer.from(token, "hex")).catch((error: unknown) => {
-      lastTrouble = codeWord(error);
-    });
-  }
-
-  async function complete(
-    id: string,
-    token: string,
-    response: RecordedResponse,
-    retentionMs: number,
-  ): Promise<CompleteAnswer> {
-    const { body } = response;
-    const head = encodeResponseHead(response);
-    const owner = Buffer.from(token, "hex");
-    const { word, data } =
-      body === undefined
-        ? await run("completeBare", id, owner, retentionMs, head)
-        : await run("complete", id, owner, retentionMs, Buffer.concat([head, body]));
-    if (word === "lost") return { kind: "lost" };
-    if (word === "done") return { kind: "done", expiresAtMs: asNumber(data[0]) };
-    throw unexpected(word);
-  }
-
-  async function inspect(id: string): Promise<StoredRecord | undefined> {
-    const { word, data } = await run("inspect", id, "whole");
-    if (word === "absent") return undefined;
-    return asOf(decodeRecord(id, asBytes(data[0])), asNumber(data[1]));
-  }
-
-  const listPage = lister(client, keyPrefix, async (id) => {
-    const { word, data } = await run("inspect", id, "summary");
-    if (word === "absent") return undefined;
-    return summaryAsOf(decodeSummary(id, asBytes(data[0])), asNumber(data[1]));
-  });
-
-  async function list(query: ListQuery): Promise<ListPage> {
-    try {
-      return await within(timeoutMs, listPage(query));
-    } catch (error) {
-      throw asStoreError(error);
-    }
-  }
+  const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
   return {
-    claim,
-    complete,
-    inspect,
-    list,
-    problems,
+    claim: claimer(client, run, timeoutMs, replicas),
+    complete: (id, token, response, retentionMs) =>
+      complete(run, id, bytesOf(token), response, retentionMs),
     release: async (id, token) =>
-      oneOf<WriteAnswer>(await run("release", id, Buffer.from(token, "hex")), "done", "lost"),
-    markUnknown: async (id, token, reason, retentionMs) =>
-      oneOf<WriteAnswer>(
-        await run("markUnknown", id, Buffer.from(token, "hex"), reason, retentionMs),
-        "done",
-        "lost",
-      ),
+      oneOf<WriteAnswer>(await run("release", id, bytesOf(token)), "done", "lost"),
+    markUnknown: async (id, token, reason, retentionMs) => {
+      const reply = await run("markUnknown", id, bytesOf(token), reason, retentionMs);
+      return oneOf<WriteAnswer>(reply, "done", "lost");
+    },
+    inspect: (id) => inspect(run, id),
+    list: (query) => bounded(timeoutMs, listPage, query),
     forget: async (id) =>
       oneOf<ForgetAnswer>(await run("forget", id), "done", "absent", "in-flight"),
-    resolve: async (id, outcome, retentionMs) =>
-      oneOf<ResolveAnswer>(
-        await run("resolve", id, outcome, retentionMs, Buffer.from(RESOLVED_TOKEN, "hex")),
-        "done",
-        "absent",
-        "not-unknown",
-      ),
-    watch: (id): Promise<SettleWatch> => signal.watch(id),
+    resolve: async (id, outcome, retentionMs) => {
+      const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
+      return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
+    },
+    watch: (id) => signal.watch(id),
+    problems: healthCheck(client, timeoutMs, () => trouble),
     close: async () => {
       signal.close();
       // Not QUIT: a server that does not answer would keep the process from ending.
       client.disconnect();
       subscriber.disconnect();
-      await sleep(0);
     },
   };
 }
 
-function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
-  switch (word) {
-    case "granted":
-      return { kind: "granted", fence: asNumber(data[0]) };
-    case "mismatch": {
-      const record = summaryAsOf(decodeSummary(id, asBytes(data[0])), asNumber(data[1]));
-      if (record !== undefined) return { kind: "mismatch", record };
-      break;
-    }
-    case "replay": {
-      const record = decodeRecord(id, asBytes(data[0]));
-      if (record.state === "completed") return { kind: "replay", record };
-      break;
-    }
-    case "busy":
-    case "unknown": {
-      const nowMs = asNumber(data[1]);
-      const record = asOf(decodeRecord(id, asBytes(data[0])), nowMs);
-      if (word === "busy" && record?.state === "in-flight") return { kind: word, record, nowMs };
-      if (word === "unknown" && record?.state === "unknown") return { kind: word, record };
-      break;
-    }
-  }
+const bytesOf = (hex: string): Buffer => Buffer.from(hex, "hex");
+
+/** Two scripts, because only the small one may write where memory is full. */
+async function complete(
+  run: RunScript,
+  id: string,
+  token: Buffer,
+  response: RecordedResponse,
+  retentionMs: number,
+): Promise<CompleteAnswer> {
+  const { body } = response;
+  const head = encodeResponseHead(response);
+  const { word, data } =
+    body === undefined
+      ? await run("completeBare", id, token, retentionMs, head)
+      : await run("complete", id, token, retentionMs, Buffer.concat([head, body]));
+  if (word === "lost") return { kind: "lost" };
+  if (word === "done") return { kind: "done", expiresAtMs: asNumber(data[0]) };
   throw unexpected(word);
 }
 
-function readReply(reply: unknown): Reply {
-  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpected("no list");
-  const [word, ...data] = reply as [Buffer, ...unknown[]];
-  if (word.toString("latin1") === "corrupt") {
-    throw new RecordCorrupt("The stored record cannot be read: Redis holds something else there.");
+async function inspect(run: RunScript, id: string): Promise<StoredRecord | undefined> {
+  const { word, data } = await run("inspect", id, "whole");
+  if (word === "absent") return undefined;
+  return asOf(decodeRecord(id, asBytes(data[0])), asNumber(data[1]));
+}
+
+async function readSummary(run: RunScript, id: string): Promise<RecordSummary | undefined> {
+  const { word, data } = await run("inspect", id, "summary");
+  if (word === "absent") return undefined;
+  return summaryAsOf(decodeSummary(id, asBytes(data[0])), asNumber(data[1]));
+}
+
+/** A page takes several round trips; the time-out is for all of them. */
+async function bounded(
+  timeoutMs: number,
+  listPage: (query: ListQuery) => Promise<ListPage>,
+  query: ListQuery,
+): Promise<ListPage> {
+  try {
+    return await within(timeoutMs, listPage(query));
+  } catch (error) {
+    throw asStoreError(error);
   }
-  return { word: word.toString("latin1"), data };
-}
-
-function oneOf<Answer extends string>({ word }: Reply, ...known: readonly Answer[]): Answer {
-  return known.find((answer) => answer === word) ?? raise(unexpected(word));
-}
-
-function asNumber(value: unknown): number {
-  return typeof value === "number" ? value : raise(unexpected("no number"));
-}
-
-function asBytes(value: unknown): Buffer {
-  return Buffer.isBuffer(value) ? value : raise(unexpected("no bytes"));
-}
-
-/** The scripts never answer like this, so a proxy in between or another script did. */
-function unexpected(what: string): RecordCorrupt {
-  const word = /^[a-z -]{1,20}$/u.test(what) ? what : "other bytes";
-  return new RecordCorrupt(`Redis gave an answer that no script gives (${word}).`);
-}
-
-function raise(error: Error): never {
-  throw error;
 }

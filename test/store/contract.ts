@@ -50,6 +50,7 @@ export function storeContract(t: Test, makeStore: MakeStore): void {
   t.test("writes by the owner", (t) => ownerWrites(t, makeStore));
   t.test("leases and retention", (t) => time(t, makeStore));
   t.test("operators", (t) => operators(t, makeStore));
+  t.test("listing", (t) => listing(t, makeStore));
   t.test("fidelity", (t) => fidelity(t, makeStore));
   t.test("waiting", (t) => waiting(t, makeStore));
 }
@@ -325,9 +326,12 @@ async function operators(t: Test, makeStore: MakeStore): Promise<void> {
     t.equal(await store.forget(claim.id), "done");
     t.equal(await store.inspect(claim.id), undefined);
   });
+}
+
+async function listing(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store, pass } = await makeStore(t);
 
   t.test("list pages through every record once, and filters by the state as of now", async (t) => {
-    const { store, pass } = await makeStore(t);
     const states = new Map<string, string>();
     const crashed = claimOf({ leaseMs: 20 });
     await store.claim(crashed);

@@ -39,7 +39,7 @@ if (mode === "hold") {
         stored.push(error instanceof Error ? error.name : "?");
         const bare = await store
           .complete(id, claim.token, answerOf({ body: undefined }), 86_400_000)
-          .catch((failure: Error) => ({ kind: failure.name }));
+          .catch((failure: unknown) => ({ kind: String(failure) }));
         stored.push(bare.kind);
       }
     }

@@ -35,7 +35,7 @@ function another(t: Test, ...args: string[]): { child: ChildProcess; line: () =>
   const child = spawn(process.execPath, ["--import=tsx", CHILD, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGKILL");

@@ -90,10 +90,12 @@ t.test("the wrong eviction policy, and a replica, are told with what to do", asy
 });
 
 async function settledProblems(store: Store): Promise<readonly string[]> {
-  for (;;) {
-    const problems = await store.problems();
-    if (!/does not answer|did not answer/u.test(problems.join())) return problems;
-  }
+  let problems: readonly string[] = [];
+  await until(async () => {
+    problems = await store.problems();
+    return !/does not answer|did not answer/u.test(problems.join());
+  });
+  return problems;
 }
 
 t.test(

@@ -1,6 +1,6 @@
 import t from "tap";
 import { createRedisStore } from "../../src/store/redis.ts";
-import { startRedis } from "../support/redis-server.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { claimOf, storeContract } from "./contract.ts";
 
 const redis = await startRedis(t);
@@ -13,14 +13,14 @@ storeContract(t, async (t) => {
     keyPrefix: `contract${(prefixes += 1)}:`,
   });
   t.teardown(() => store.close());
-  while ((await store.problems()).length > 0);
+  await until(async () => (await store.problems()).length === 0);
   return {
     store,
     pass: async (ms) => {
       // The server's clock moves by itself: a record that lives exactly this long is there, and then it is gone.
       const hourglass = claimOf({ leaseMs: ms - 1, unknownRetentionMs: 1 });
       await store.claim(hourglass);
-      while ((await store.inspect(hourglass.id)) !== undefined);
+      await until(async () => (await store.inspect(hourglass.id)) === undefined);
     },
   };
 });

@@ -27,14 +27,14 @@ const RESPONSES = [
 type Step = (store: Store, ids: readonly string[]) => Promise<unknown>;
 
 const id = fc.nat({ max: 2 });
-const token = fc.constantFrom(...TOKENS);
+const owner = fc.constantFrom(...TOKENS);
 const step: fc.Arbitrary<[name: string, step: Step]> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc
       .record({
         at: id,
-        token,
+        token: owner,
         fingerprint: fc.constantFrom("ab".repeat(32), "ab".repeat(32), "cd".repeat(32)),
         onUnknown: fc.constantFrom("block" as const, "resend" as const),
         // A lease of nothing is over at once: the crash of its owner, without waiting.
@@ -49,14 +49,14 @@ const step: fc.Arbitrary<[name: string, step: Step]> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .tuple(id, token, fc.nat({ max: 2 }))
+      .tuple(id, owner, fc.nat({ max: 2 }))
       .map(([at, token, n]): [string, Step] => [
         `complete ${at} ${token} ${n}`,
         (store, ids) => store.complete(ids[at] ?? "", token, RESPONSES[n] ?? RESPONSES[0]!, DAY_MS),
       ]),
   },
   fc
-    .tuple(id, token)
+    .tuple(id, owner)
     .map(([at, token]): [string, Step] => [
       `release ${at} ${token}`,
       (store, ids) => store.release(ids[at] ?? "", token),
@@ -64,7 +64,7 @@ const step: fc.Arbitrary<[name: string, step: Step]> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .tuple(id, token, fc.constantFrom("timeout" as const, "reset" as const))
+      .tuple(id, owner, fc.constantFrom("timeout" as const, "reset" as const))
       .map(([at, token, reason]): [string, Step] => [
         `markUnknown ${at} ${token} ${reason}`,
         (store, ids) => store.markUnknown(ids[at] ?? "", token, reason, DAY_MS),

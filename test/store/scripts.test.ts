@@ -3,7 +3,9 @@ import t from "tap";
 import { loadScripts, SCRIPT_FILES } from "../../src/store/redis-scripts.ts";
 
 const DIR = new URL("../../src/store/scripts/", import.meta.url);
-const CALLS = readFileSync(new URL("../../src/store/redis.ts", import.meta.url), "utf8");
+const CALLS = ["redis.ts", "redis-claim.ts"]
+  .map((file) => readFileSync(new URL(`../../src/store/${file}`, import.meta.url), "utf8"))
+  .join("");
 const read = (file: string): string => readFileSync(new URL(file, DIR), "utf8");
 const numbers = (text: string, name: string): number[] =>
   [

@@ -11,6 +11,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 
 export interface Teardown {
@@ -111,7 +112,7 @@ export async function startSentinel(t: Teardown): Promise<{
     primary,
     replica,
     async failover() {
-      await until(async () => /^OK/u.test(await cli("SENTINEL", "FAILOVER", "records")));
+      await until(async () => (await cli("SENTINEL", "FAILOVER", "records")).startsWith("OK"));
       const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");
       await until(async () =>
         isReplica.test(await cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "records")),
@@ -137,9 +138,9 @@ export async function startCluster(t: Teardown): Promise<readonly RedisServer[]>
   return nodes;
 }
 
-/** Asks again until it is so: each question is a round trip to a real process, so this does not spin. */
+/** Asks again until it is so, once per turn of the event loop, so that what it asks about can happen. */
 export async function until(question: () => Promise<boolean>): Promise<void> {
-  while (!(await question()));
+  while (!(await question())) await nextTurn();
 }
 
 async function launch(

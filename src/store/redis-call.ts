@@ -1,0 +1,75 @@
+/**
+ * Calls the scripts and takes their answers apart: a word, and what belongs to it. Every failure leaves here as one of
+ * the store port's errors.
+ */
+import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
+import { within } from "./deadline.ts";
+import type { ScriptedClient } from "./redis-client.ts";
+import { asStoreError } from "./redis-errors.ts";
+import type { ScriptName } from "./redis-scripts.ts";
+
+/** What a script answered. */
+export interface Reply {
+  readonly word: string;
+  readonly data: readonly unknown[];
+}
+
+/** Runs one script on the record's key; the id goes first, as ARGV[1], and `args` behind it. */
+export type RunScript = (
+  script: ScriptName,
+  id: string,
+  ...args: readonly (string | Buffer | number)[]
+) => Promise<Reply>;
+
+/** `lastTrouble`: the word of the last connection error. */
+export function scriptRunner(
+  client: ScriptedClient,
+  keyOf: (id: string) => string,
+  timeoutMs: number,
+  lastTrouble: () => string | undefined,
+): RunScript {
+  return async (script, id, ...args) => {
+    // DANGER: a Cluster client without slots keeps a call until it has some, long after the caller was refused, and a
+    // claim that runs then has no owner.
+    if (client.status !== "ready") {
+      throw new StoreUnavailable(`Redis is not connected (${lastTrouble() ?? "connecting"}).`);
+    }
+    try {
+      const call = client[`${script}RecordBuffer`](keyOf(id), Buffer.from(id, "hex"), ...args);
+      return readReply(await within(timeoutMs, call));
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  };
+}
+
+function readReply(reply: unknown): Reply {
+  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpected("no list");
+  const [word, ...data] = reply as [Buffer, ...unknown[]];
+  if (word.toString("latin1") === "corrupt") {
+    throw new RecordCorrupt("The stored record cannot be read: Redis holds something else there.");
+  }
+  return { word: word.toString("latin1"), data };
+}
+
+export function oneOf<Answer extends string>({ word }: Reply, ...known: readonly Answer[]): Answer {
+  return known.find((answer) => answer === word) ?? raise(unexpected(word));
+}
+
+export function asNumber(value: unknown): number {
+  return typeof value === "number" ? value : raise(unexpected("no number"));
+}
+
+export function asBytes(value: unknown): Buffer {
+  return Buffer.isBuffer(value) ? value : raise(unexpected("no bytes"));
+}
+
+/** The scripts never answer like this, so a proxy in between or another script did. */
+export function unexpected(what: string): RecordCorrupt {
+  const word = /^[a-z -]{1,20}$/u.test(what) ? what : "other bytes";
+  return new RecordCorrupt(`Redis gave an answer that no script gives (${word}).`);
+}
+
+function raise(error: Error): never {
+  throw error;
+}
