@@ -2,7 +2,7 @@
 import { writeSync } from "node:fs";
 import { open } from "lmdb";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
-import { answerOf, claimOf } from "./contract.ts";
+import { answerOf, claimOf } from "./contract-values.ts";
 
 const [dir = "", mode = "", ...ids] = process.argv.slice(2);
 const say = (line: string): number => writeSync(1, `${line}\n`);

@@ -13,7 +13,8 @@ import type { Store } from "../../src/core/ports.ts";
 import { StoreUnavailable } from "../../src/core/ports.ts";
 import type { EmbeddedStoreOptions } from "../../src/store/embedded.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
-import { answerOf, claimOf, hex, storeContract } from "./contract.ts";
+import { storeContract } from "./contract.ts";
+import { answerOf, claimOf, hex } from "./contract-values.ts";
 
 const CHILD = fileURLToPath(new URL("./embedded-child.ts", import.meta.url));
 

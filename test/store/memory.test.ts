@@ -1,7 +1,8 @@
 import t from "tap";
 import { StoreFull } from "../../src/core/ports.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
-import { answerOf, claimOf, storeContract } from "./contract.ts";
+import { storeContract } from "./contract.ts";
+import { answerOf, claimOf } from "./contract-values.ts";
 
 storeContract(t, async () => {
   let nowMs = 1_700_000_000_000;

@@ -4,7 +4,7 @@ import type { Store } from "../../src/core/ports.ts";
 import { StoreUnavailable } from "../../src/core/ports.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
 import { startCluster, startRedis, startSentinel, until } from "../support/redis-server.ts";
-import { answerOf, claimOf, hex } from "./contract.ts";
+import { answerOf, claimOf, hex } from "./contract-values.ts";
 
 async function openStore(t: Test, url: string): Promise<Store> {
   const store = createRedisStore({ url, timeoutMs: 2000, keyPrefix: "places:" });

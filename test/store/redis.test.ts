@@ -1,7 +1,8 @@
 import t from "tap";
 import { createRedisStore } from "../../src/store/redis.ts";
 import { startRedis, until } from "../support/redis-server.ts";
-import { claimOf, storeContract } from "./contract.ts";
+import { storeContract } from "./contract.ts";
+import { claimOf } from "./contract-values.ts";
 
 const redis = await startRedis(t);
 let prefixes = 0;

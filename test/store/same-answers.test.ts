@@ -9,7 +9,7 @@ import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
 import { startRedis, until } from "../support/redis-server.ts";
-import { claimOf, hex } from "./contract.ts";
+import { claimOf, hex } from "./contract-values.ts";
 
 const DAY_MS = 86_400_000;
 const TOKENS = ["0a".repeat(16), "0b".repeat(16), "0c".repeat(16)];
