@@ -28,6 +28,34 @@ export interface FingerprintPolicy {
   readonly ignore: readonly string[];
 }
 
+/** What names the thing that a request changes. */
+export type ResourceId =
+  | { readonly from: "path" }
+  /** JSON Pointers into the body; together with the request's path they are the name. */
+  | { readonly from: "body"; readonly pointers: readonly string[] }
+  /** A path with `{name}` parts, each a path parameter, a query parameter or a member of the body. */
+  | { readonly from: "template"; readonly template: string };
+
+/** What may happen to the thing that a route's requests change. */
+export interface ResourcePolicy {
+  readonly id: ResourceId;
+  /** One write at a time per resource: `wait` for one's turn up to the policy's `waitTimeoutMs`, or `reject`. */
+  readonly serialize: "off" | "wait" | "reject";
+  /** `If-Match` and `If-None-Match` (RFC 9110 §13) judged by the gateway. */
+  readonly precondition: "off" | "honour" | "required";
+  readonly put: "upsert" | "create-only" | "update-only";
+  /** The first write that succeeds owns the resource until it is deleted. */
+  readonly once: boolean;
+  readonly afterDelete:
+    | {
+        readonly rememberMs: number;
+        readonly put: 403 | 404 | 409 | 410;
+        /** `replay`: a repeated DELETE gets the first one's answer; `pass`: it goes to the upstream. */
+        readonly delete: "replay" | "pass";
+      }
+    | undefined;
+}
+
 export interface ReplayPolicy {
   /** Lower-case names of response headers that are not recorded. */
   readonly dropHeaders: readonly string[];
@@ -35,6 +63,8 @@ export interface ReplayPolicy {
   readonly status: ReadonlyMap<number, number>;
   /** `recorded`: the answer again; `see-other`: 303 to its `Location`; `conflict`: 409 with `original`. */
   readonly as: "recorded" | "see-other" | "conflict";
+  /** `conflict`: 409 where the resource has been changed since by another write that went through the gateway. */
+  readonly whenChanged: "replay" | "conflict";
 }
 
 export interface RespondPolicy {
@@ -65,6 +95,8 @@ export interface Policy {
   readonly limits: { readonly requestBytes: number; readonly responseBytes: number };
   readonly respond: RespondPolicy;
   readonly replay: ReplayPolicy;
+  /** `undefined`: the route's requests are safe against their own retries only. */
+  readonly resource: ResourcePolicy | undefined;
   /** Documentation of the problems, told as `Link: <…>; rel="describedby"`. */
   readonly docsUrl: string | undefined;
 }

@@ -41,6 +41,40 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
     detail:
       "This operation was executed once, by an earlier request with the same key. `original` says how it ended.",
   },
+  stale: {
+    title: "The resource has been changed since",
+    detail:
+      "This operation was executed once, and what it made or changed has been changed by another request since. Read the resource to see how it stands.",
+  },
+  "precondition-required": {
+    title: "The request must be conditional",
+    detail:
+      "Read the resource first and send its ETag in If-Match, or send If-None-Match: * to create it.",
+  },
+  "precondition-failed": {
+    title: "The resource is not as the request expects",
+    detail:
+      "Nothing was sent to the upstream. Read the resource again, decide anew, and send the request with the current ETag.",
+  },
+  "resource-locked": {
+    title: "Another request is changing the resource",
+    detail:
+      "Nothing was sent to the upstream. Send the same request again after the time in Retry-After.",
+  },
+  "resource-unnamed": {
+    title: "The request does not say which resource it changes",
+    detail: "Send the fields that name the resource.",
+  },
+  gone: {
+    title: "The resource was deleted",
+    detail:
+      "Nothing was sent to the upstream. A PUT does not bring back what was deleted; create anew with POST.",
+  },
+  "not-found": {
+    title: "There is no such resource to change",
+    detail:
+      "Nothing was sent to the upstream. On this route PUT changes what exists and creates nothing.",
+  },
   "body-too-large": {
     title: "The request body is too large",
     detail:

@@ -1,0 +1,246 @@
+/**
+ * The resource: the thing that a request changes. Keys make one client's retries safe; a resource's policy makes
+ * different clients' writes safe against each other. Here is what a resource is called, what is remembered of it, and
+ * what a write may do given that memory and the current representation.
+ *
+ * Memory of a resource is written under its lock and by compare-and-set on its revision:
+ *
+ *     nothing known ──a write that succeeded──▶ written (by whom, by which record)
+ *          ▲  ▲                                    │
+ *          │  └──── POST / create-only PUT ──┐     ├── DELETE that succeeded ──▶ tombstone (with the first answer)
+ *          └──────── time over ──────────────┴─────┘
+ */
+import { createHash } from "node:crypto";
+import { judgeWrite, type Representation } from "./conditional.ts";
+import { pointTo, writeCanonical } from "./json.ts";
+import { addPart } from "./key.ts";
+import type { ResourceId, ResourcePolicy } from "./policy.ts";
+import type { JsonValue } from "./ports.ts";
+import type { Original } from "./problem.ts";
+import type { HeaderPair, RecordedResponse } from "./record.ts";
+
+/** What the parts of a template and the pointers are taken from. */
+export interface ResourceSource {
+  /** The canonical path. */
+  readonly path: string;
+  readonly query: string;
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly json: JsonValue | undefined;
+}
+
+/** `unnamed`: the request does not say which resource it means; `missing` names the field. */
+export type ResourceName =
+  | { readonly kind: "named"; readonly id: string; readonly path: string | undefined }
+  | { readonly kind: "unnamed"; readonly missing: string };
+
+/**
+ * The resource's id, 64 hex digits: no scope goes in, because all callers mean the same thing. Named by a path (the
+ * request's own, or the one that a template spells), or by fields of the body together with the request's path.
+ */
+export function nameResource(rule: ResourceId, source: ResourceSource): ResourceName {
+  switch (rule.from) {
+    case "path":
+      return named(source.path, source.path);
+    case "template":
+      return fillTemplate(rule.template, source);
+    case "body":
+      return nameByFields(rule.pointers, source);
+  }
+}
+
+function nameByFields(pointers: readonly string[], { json, path }: ResourceSource): ResourceName {
+  const values: JsonValue[] = [];
+  for (const pointer of pointers) {
+    const value = json === undefined ? undefined : pointTo(json, pointer);
+    if (value === undefined || value === null) return { kind: "unnamed", missing: pointer };
+    values.push(value);
+  }
+  return named(`${path} ${writeCanonical(values)}`, undefined);
+}
+
+/** `{id}` is a parameter of the route's path, a query parameter, or a member of the body, whichever is there first. */
+function fillTemplate(template: string, source: ResourceSource): ResourceName {
+  let missing: string | undefined;
+  const path = template.replace(/\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+    const value = templateValue(name, source);
+    if (value === undefined) missing ??= name;
+    return value ?? "";
+  });
+  return missing === undefined ? named(path, path) : { kind: "unnamed", missing };
+}
+
+function templateValue(name: string, source: ResourceSource): string | undefined {
+  const parameter = source.parameters.get(name) ?? queryValue(source.query, name);
+  if (parameter !== undefined && parameter !== "") return parameter;
+  const member = source.json === undefined ? undefined : pointTo(source.json, `/${name}`);
+  if (typeof member === "string" && member !== "") return encodeURIComponent(member);
+  if (typeof member === "object" && member !== null && "literal" in member) return member.literal;
+  return undefined;
+}
+
+function queryValue(query: string, name: string): string | undefined {
+  const pair = query.split("&").find((each) => each.startsWith(`${name}=`));
+  return pair?.slice(name.length + 1);
+}
+
+function named(name: string, path: string | undefined): ResourceName {
+  const hash = createHash("sha256");
+  addPart(hash, "resource");
+  addPart(hash, name);
+  return { kind: "named", id: hash.digest("hex"), path };
+}
+
+/** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
+export interface Writer {
+  /** The record id of the write; of a keyless one its own random id. */
+  readonly record: string;
+  readonly original: Original;
+}
+
+/** What is remembered of a resource. */
+export interface ResourceMemory {
+  /** The last write that succeeded. */
+  readonly writer?: Writer;
+  /** `once`: who has it. `settled` is false from before the request is sent until its outcome is known. */
+  readonly owner?: Writer & { readonly settled: boolean };
+  readonly tombstone?: {
+    readonly deletedAtMs: number;
+    readonly untilMs: number;
+    /** The first DELETE's answer. */
+    readonly response: RecordedResponse;
+  };
+  /** SHA-256 of the content that the last PUT brought, to recognise the same one. */
+  readonly content?: string;
+  /** A resource by fields (`once`) that ends with this one: a booking's slot, freed when the booking is deleted. */
+  readonly frees?: string;
+}
+
+export const NOTHING_KNOWN: ResourceMemory = {};
+
+export interface ResourceWrite {
+  readonly method: string;
+  readonly headers: readonly HeaderPair[];
+  /** The write's own record id. */
+  readonly record: string;
+  /** See `ResourceMemory.content`. */
+  readonly content: string;
+}
+
+/** What a write may do. */
+export type WriteVerdict =
+  | { readonly kind: "go" }
+  /** A repeated DELETE: the first one's answer, and the upstream is not called. */
+  | { readonly kind: "deleted-before"; readonly response: RecordedResponse }
+  /** The same thing is there already: its current representation, and the upstream is not called. */
+  | {
+      readonly kind: "already-there";
+      readonly current: Extract<Representation, { kind: "present" }>;
+    }
+  | { readonly kind: "gone"; readonly status: 403 | 404 | 409 | 410 }
+  | { readonly kind: "missing" }
+  | { readonly kind: "exists" }
+  | { readonly kind: "owned"; readonly owner: Writer; readonly settled: boolean }
+  | { readonly kind: "precondition-required" }
+  | { readonly kind: "precondition-failed"; readonly etag: string | undefined }
+  | { readonly kind: "precondition-malformed" };
+
+/** Whether the decision needs the current representation, which costs a read of the upstream. */
+export function needsRepresentation(policy: ResourcePolicy, write: ResourceWrite): boolean {
+  const conditional = write.headers.some(([name]) => /^if-(none-)?match$/i.test(name));
+  if (policy.precondition !== "off" && conditional) return true;
+  return write.method === "PUT" && policy.put !== "upsert";
+}
+
+/** Decided before anything is read from the upstream; `undefined`: goes on. */
+export function judgeMemory(
+  memory: ResourceMemory,
+  write: ResourceWrite,
+  policy: ResourcePolicy,
+  nowMs: number,
+): WriteVerdict | undefined {
+  const { tombstone, owner } = memory;
+  if (tombstone !== undefined && tombstone.untilMs > nowMs && policy.afterDelete !== undefined) {
+    const { afterDelete } = policy;
+    if (write.method === "DELETE" && afterDelete.delete === "replay") {
+      return { kind: "deleted-before", response: tombstone.response };
+    }
+    const revives =
+      write.method === "POST" || (write.method === "PUT" && policy.put === "create-only");
+    if (write.method !== "DELETE" && !revives) return { kind: "gone", status: afterDelete.put };
+  }
+  const takes = policy.once && write.method !== "DELETE";
+  if (takes && owner !== undefined && owner.record !== write.record) {
+    return { kind: "owned", owner, settled: owner.settled };
+  }
+  const conditional = write.headers.some(([name]) => /^if-(none-)?match$/i.test(name));
+  if (policy.precondition === "required" && !conditional) return { kind: "precondition-required" };
+  return undefined;
+}
+
+/** Decided on the current representation, under the resource's lock. */
+export function judgeRepresentation(
+  current: Representation,
+  memory: ResourceMemory,
+  write: ResourceWrite,
+  policy: ResourcePolicy,
+  sameContent: (current: Extract<Representation, { kind: "present" }>) => boolean,
+): WriteVerdict {
+  if (policy.precondition !== "off") {
+    const condition = judgeWrite(write.headers, current);
+    if (condition === "malformed") return { kind: "precondition-malformed" };
+    if (condition === "fails") {
+      const etag = current.kind === "present" ? current.etag : undefined;
+      return { kind: "precondition-failed", etag };
+    }
+  }
+  if (write.method !== "PUT") return { kind: "go" };
+  if (policy.put === "update-only" && current.kind === "absent") return { kind: "missing" };
+  if (policy.put === "create-only" && current.kind === "present") {
+    const same = memory.content === write.content || sameContent(current);
+    return same ? { kind: "already-there", current } : { kind: "exists" };
+  }
+  return { kind: "go" };
+}
+
+/** Before a `once` write is sent: others are refused from now on, also when its outcome is never known. */
+export function claimOwnership(memory: ResourceMemory, writer: Writer): ResourceMemory {
+  return { ...memory, owner: { ...writer, settled: false } };
+}
+
+export type WriteEnd =
+  | { readonly kind: "answered"; readonly response: RecordedResponse }
+  | { readonly kind: "not-sent" }
+  | { readonly kind: "unknown" };
+
+/** What is remembered once the write has ended. */
+export function remember(
+  memory: ResourceMemory,
+  write: ResourceWrite & { readonly writer: Writer },
+  end: WriteEnd,
+  policy: ResourcePolicy,
+  nowMs: number,
+): ResourceMemory {
+  if (end.kind === "unknown") return memory;
+  const succeeded =
+    end.kind === "answered" && end.response.status >= 200 && end.response.status < 300;
+  const mine = memory.owner?.record === write.record;
+  if (!succeeded) {
+    if (!mine) return memory;
+    const { owner: _owner, ...free } = memory;
+    return free;
+  }
+  if (write.method === "DELETE") {
+    const { afterDelete } = policy;
+    if (afterDelete === undefined) return { writer: write.writer };
+    const { response } = end;
+    const untilMs = nowMs + afterDelete.rememberMs;
+    return { writer: write.writer, tombstone: { deletedAtMs: nowMs, untilMs, response } };
+  }
+  const { tombstone: _tombstone, owner: _owner, ...kept } = memory;
+  return {
+    ...kept,
+    writer: write.writer,
+    ...(policy.once && { owner: { ...write.writer, settled: true } }),
+    ...(write.method === "PUT" ? { content: write.content } : {}),
+  };
+}
