@@ -74,6 +74,37 @@ export function choice<const Values extends readonly [string, ...string[]]>(
     .exactOptional();
 }
 
+/** One of a few statuses. */
+export function oneStatus<const Values extends readonly [number, ...number[]]>(
+  description: string,
+  values: Values,
+) {
+  const expected = `must be one of ${values.join(", ")}`;
+  return z
+    .literal(values, {
+      error: ({ input }) =>
+        typeof input === "number" ? expected : `${expected}, not ${kindOf(input)}`,
+    })
+    .meta({ description })
+    .exactOptional();
+}
+
+/** The word, or a mapping of its own keys and no others; `expected` is what anything else is told. */
+export function wordOr<const Word extends string, Shape extends z.ZodRawShape>(
+  description: string,
+  word: Word,
+  expected: string,
+  shape: Shape,
+) {
+  return z
+    .union([z.literal(word), z.strictObject(shape)], {
+      error: ({ input }) =>
+        typeof input === "string" ? `must be ${expected}` : mustBe(expected).error({ input }),
+    })
+    .meta({ description })
+    .exactOptional();
+}
+
 /** A duration that some timer waits for. */
 export function timer(description: string) {
   return duration(description, 1, LONGEST_TIMER_MS);
@@ -121,6 +152,21 @@ export function list(description: string, expected: string, fault: Fault) {
 /** A list of header names, none of them twice in whatever case. */
 export function headers(description: string, fault: Fault) {
   return listWithout(description, "a header name", fault, (value) => value.toLowerCase());
+}
+
+/** A list of server URLs, no server twice however its URL is written. */
+export function servers(
+  description: string,
+  most: number,
+  fault: Fault,
+  serverOf: (url: string) => string,
+) {
+  return z
+    .array(checked("a server's URL", fault), mustBe("a list"))
+    .max(most, { error: `must be at most ${most} servers` })
+    .superRefine((urls, context) => refuseRepeats(urls.map(serverOf), context))
+    .meta({ description })
+    .exactOptional();
 }
 
 function listWithout(

@@ -1,22 +1,18 @@
 /**
  * What may stand in the configuration file, key by key: type, range, meaning. Strict, and every key may be left out;
- * defaults are in `defaults.ts`, what contradicts what is in `contradictions.ts`. The descriptions become the JSON
- * Schema that editors show.
+ * a policy's keys are in `policy-schema.ts`, defaults in `defaults.ts`, what contradicts what in `contradictions.ts`.
+ * The descriptions become the JSON Schema that editors show.
  */
 import type { z } from "zod";
 import * as field from "./fields.ts";
 import { pathFault } from "./paths.ts";
-import { storeUrlFault, upstreamUrlFault } from "./urls.ts";
+import { policyFields } from "./policy-schema.ts";
+import { lockNodeFault, lockNodeServer, storeUrlFault, upstreamUrlFault } from "./urls.ts";
 import {
   adminTokenFault,
   cidrFault,
-  docsUrlFault,
   hostFault,
-  keyNameFault,
   keyPrefixFault,
-  pointerFault,
-  requestHeaderFault,
-  responseHeaderFault,
   routeNameFault,
 } from "./values.ts";
 
@@ -68,6 +64,15 @@ const store = field.group("Where the records are kept.", {
   }),
 });
 
+const locks = field.group("Who holds the locks of resources.", {
+  nodes: field.servers(
+    "Independent Redis servers, an odd number of them, that hold locks together (redlock). Empty: the store holds them.",
+    9,
+    lockNodeFault,
+    lockNodeServer,
+  ),
+});
+
 const admin = field.group("The second port: health, metrics, records.", {
   host: hostName("Host name or address to listen on; IPv6 without brackets."),
   port: portNumber("Port to listen on; 0 asks for any free port."),
@@ -77,116 +82,6 @@ const admin = field.group("The second port: health, metrics, records.", {
     adminTokenFault,
   ),
 });
-
-/** Keys of `status`, in the file's spelling; `STATUS_KEYS` in `resolve.ts` maps them to problem codes. */
-const statusFields = {
-  keyMissing: field.count("A required key is missing.", 400, 599),
-  keyInvalid: field.count("The key is malformed.", 400, 599),
-  keyReused: field.count("The key was used with another request.", 400, 599),
-  inFlight: field.count("The first request is still running.", 400, 599),
-  outcomeUnknown: field.count("Nobody knows whether the first request ran.", 400, 599),
-  notReplayable: field.count("The first request ran, but its answer was not kept.", 400, 599),
-  bodyTooLarge: field.count("The body is over limits.requestBytes.", 400, 599),
-  storeUnavailable: field.count("The store does not answer.", 400, 599),
-  bodyInvalid: field.count("The body is not what the route needs it to be.", 400, 599),
-};
-
-/** The policy as `defaults` and each route write it: one table, so that neither has a key that the other lacks. */
-const policyFields = {
-  mode: field.choice(
-    "enforce: guard. shadow: observe and report, change nothing. off: pass everything through.",
-    ["enforce", "shadow", "off"],
-  ),
-  profile: field.choice(
-    "Whose statuses refusals carry: the gateway's, those of the IETF draft (07), or Stripe's.",
-    ["default", "ietf", "stripe"],
-  ),
-  status: field.group("Statuses of single refusals, over the profile's.", statusFields),
-  key: field.group("Where the idempotency key comes from.", {
-    from: field.choice("header, query, path (a parameter of match.path) or body (see pointers).", [
-      "header",
-      "query",
-      "path",
-      "body",
-    ]),
-    name: field.text(
-      "Name of the header, query parameter or path parameter. Left out with from: header: Idempotency-Key.",
-      "a name",
-      keyNameFault,
-    ),
-    pointers: field.list(
-      "JSON Pointers into a JSON body; together they are the key. Only with from: body.",
-      "a JSON Pointer such as /date",
-      pointerFault,
-    ),
-    required: field.flag("Refuse unsafe requests without a key."),
-    format: field.choice("any: 1 to 255 visible ASCII characters. uuid: a UUID and nothing else.", [
-      "any",
-      "uuid",
-    ]),
-  }),
-  scope: field.group("Who a key belongs to.", {
-    headers: field.headers(
-      "Request headers whose values name the caller. Empty: all callers share one scope (single tenant).",
-      requestHeaderFault,
-    ),
-  }),
-  fingerprint: field.group("What makes two requests the same request.", {
-    body: field.choice("raw: compare bytes. json: compare JSON by meaning.", ["raw", "json"]),
-    headers: field.headers(
-      "Further request headers that are part of what is asked for.",
-      requestHeaderFault,
-    ),
-    ignore: field.list(
-      "JSON Pointers left out of the comparison. Only with body: json.",
-      "a JSON Pointer such as /sentAt",
-      pointerFault,
-    ),
-  }),
-  onInFlight: field.choice(
-    "A duplicate of a running request: refuse it, or hold it until the answer is there.",
-    ["reject", "wait"],
-  ),
-  waitTimeout: field.timer("How long onInFlight: wait holds a duplicate at most."),
-  onStoreError: field.choice(
-    "The store does not answer: refuse, or send without a claim (a retry may then run twice).",
-    ["reject", "bypass"],
-  ),
-  onUnknown: field.choice(
-    "A retry of an unknown outcome: refuse it, send it again, or decide by method (send PUT and DELETE again).",
-    ["by-method", "block", "resend"],
-  ),
-  retention: field.group("How long records are kept.", {
-    completed: field.retention("Recorded answers."),
-    unknown: field.retention("Unknown outcomes."),
-  }),
-  limits: field.group("How much is held in memory and recorded.", {
-    requestBytes: field.size("Largest body of a guarded request."),
-    responseBytes: field.size(
-      "Largest answer that is kept for replay; a larger one is streamed and not kept.",
-    ),
-  }),
-  respond: field.group("What the upstream's statuses mean.", {
-    release: field.statuses(
-      "Not processed: the key is free again. Adds to 401, 407, 408, 421, 425, 429, 503.",
-    ),
-    unknown: field.statuses("The outcome is unknown. Adds to 502, 504."),
-    record: field.statuses("An answer like any other, although the built-in lists say otherwise."),
-  }),
-  replay: field.group("How a recorded answer is told again.", {
-    dropHeaders: field.headers("Response headers that are not recorded.", responseHeaderFault),
-    status: field.statusMap('Recorded status to the status of the replay: {"201": 200}.'),
-    as: field.choice(
-      "recorded: the answer again. see-other: 303 to its Location. conflict: 409 that tells of the original.",
-      ["recorded", "see-other", "conflict"],
-    ),
-  }),
-  docsUrl: field.text(
-    "Documentation for callers, linked from every refusal. Empty: no link.",
-    "text",
-    docsUrlFault,
-  ),
-};
 
 /** Both keys may be left out here; that a route needs a path is told with the other contradictions. */
 const match = field.group("Which requests the route is for.", {
@@ -215,6 +110,7 @@ export const fileSchema = field.root({
   listen,
   upstream,
   store,
+  locks,
   admin,
   log,
   workers: field.count("Processes that share the port.", 1, 256),

@@ -36,6 +36,26 @@ export function pathFault(path: string): string | undefined {
   return repeated === undefined ? undefined : `names the parameter :${repeated} twice`;
 }
 
+/** What is wrong with the template of a resource's path, or `undefined`. */
+export function templateFault(template: string): string | undefined {
+  if (/[?#]/u.test(template)) {
+    return "must not have a query or fragment: a resource is named by its path";
+  }
+  // A filled part is one segment or a piece of one, which any plain word stands for here.
+  const filled = template.replace(/\{[A-Za-z_][A-Za-z0-9_]*\}/gu, "x");
+  if (/[{}]/u.test(filled)) {
+    return "has braces without a proper name in them: write {name}, of letters, digits and _";
+  }
+  if (filled.split("/").some((segment) => segment.startsWith(":") || segment === "*")) {
+    return "names its parts in braces: /objects/{id}";
+  }
+  const fault = pathFault(filled);
+  if (fault !== undefined) return fault;
+  return filled === template
+    ? "must have a {name} part, or all requests would mean one resource: /objects/{id}"
+    : undefined;
+}
+
 /** The names of a pattern's parameters, without the colon. */
 export function pathParameters(path: string): readonly string[] {
   return path

@@ -55,12 +55,22 @@ interface Fault {
 }
 
 function faultsOf(issue: z.core.$ZodIssue): readonly Fault[] {
+  if (issue.code === "invalid_union") return unionFaults(issue);
   if (issue.code !== "unrecognized_keys") return [{ path: issue.path, message: issue.message }];
   const shape = shapeAt(issue.path);
   return issue.keys.map((key) => ({
     path: [...issue.path, key],
     message: `unknown key; ${hintFor(key, shape)}`,
   }));
+}
+
+/** Of a word or a mapping: a mapping is told what is wrong within it. */
+function unionFaults(issue: z.core.$ZodIssueInvalidUnion): readonly Fault[] {
+  const within = issue.errors.find((issues) =>
+    issues.every(({ code, path }) => path.length > 0 || code === "unrecognized_keys"),
+  );
+  if (within === undefined) return [{ path: issue.path, message: issue.message }];
+  return within.flatMap((each) => faultsOf({ ...each, path: [...issue.path, ...each.path] }));
 }
 
 /** A near name; or where that very name belongs; or the names there are. */
@@ -88,7 +98,10 @@ function shapeAt(path: Path): z.core.$ZodShape {
 }
 
 function unwrap(schema: unknown): unknown {
-  return schema instanceof z.ZodExactOptional ? schema.unwrap() : schema;
+  const inner = schema instanceof z.ZodExactOptional ? schema.unwrap() : schema;
+  // Of a word or a mapping: only the mapping has keys.
+  if (!(inner instanceof z.ZodUnion)) return inner;
+  return inner.options.find((option) => option instanceof z.ZodObject);
 }
 
 function protoKeys(value: unknown, path: Path): readonly Path[] {

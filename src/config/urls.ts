@@ -1,6 +1,6 @@
 /**
- * The two addresses that the gateway is told: where the upstream is and where the records are. Checks scheme and
- * shape only; the rooms that connect read the rest. No fault quotes the URL, because both may carry a password.
+ * The addresses that the gateway is told: where the upstream, the records and the locks are. Checks scheme and
+ * shape only; the rooms that connect read the rest. No fault quotes the URL, because each may carry a password.
  */
 import { HIDDEN } from "./values.ts";
 
@@ -77,6 +77,33 @@ function redisFault(
   return good
     ? undefined
     : "must name a host: redis://HOST:6379, with several hosts HOST1:6379,HOST2:6379";
+}
+
+/** What is wrong with the URL of a lock's server, or `undefined`. */
+export function lockNodeFault(url: string): string | undefined {
+  const kind = storeKind(url);
+  if (kind !== "redis" && kind !== "unix") {
+    return "must begin with redis:, rediss: or redis+unix:: a lock's servers know nothing of each other";
+  }
+  const fault = storeUrlFault(url);
+  if (fault !== undefined) return fault;
+  return hostsOf(url).includes(",")
+    ? "must name one host; each server stands in the list by itself"
+    : undefined;
+}
+
+/** Equal for two URLs of one server: user, password, TLS and database make no other server of it. */
+export function lockNodeServer(url: string): string {
+  const unix = storeKind(url) === "unix";
+  const place = unix ? /\/\/[^/]*(\/[^?#]*)/u.exec(url)?.[1] : hostsOf(url).toLowerCase();
+  if (place === undefined || unix) return place ?? url;
+  return /:\d+$/u.test(place) ? place : `${place}:6379`;
+}
+
+/** What stands between user and path. */
+function hostsOf(url: string): string {
+  const authority = /^[^:]*:\/\/([^/?#]*)/u.exec(url)?.[1] ?? "";
+  return authority.slice(authority.indexOf("@") + 1);
 }
 
 /** What is wrong with the upstream's URL, or `undefined`. */

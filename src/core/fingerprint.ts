@@ -53,3 +53,15 @@ export function mediaType(headers: readonly HeaderPair[]): string | undefined {
 export function isJson(type: string | undefined): boolean {
   return type === "application/json" || (type?.endsWith("+json") ?? false);
 }
+
+/** 64 hex digits over what a request brings: its media type and its body, JSON by meaning where it was parsed. */
+export function contentOf(
+  headers: readonly HeaderPair[],
+  body: Uint8Array,
+  json: JsonValue | undefined,
+): string {
+  const hash = createHash("sha256");
+  addPart(hash, mediaType(headers));
+  addPart(hash, json === undefined ? body : writeCanonical(json));
+  return hash.digest("hex");
+}

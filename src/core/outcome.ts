@@ -40,6 +40,8 @@ export const OUTCOMES = [
   "released",
   /** The upstream answered, but the store could not be told yet. */
   "not-recorded",
+  /** The resource already is what a create-only PUT asked for; nothing was sent. */
+  "unchanged",
   /** Sent without a claim, because the store was unreachable and the route says `onStoreError: bypass`. */
   "bypassed",
   /** Observed only. */

@@ -61,8 +61,16 @@ export interface ReplayPolicy {
   readonly dropHeaders: readonly string[];
   /** Recorded status to the status told on a replay. */
   readonly status: ReadonlyMap<number, number>;
-  /** `recorded`: the answer again; `see-other`: 303 to its `Location`; `conflict`: 409 with `original`. */
-  readonly as: "recorded" | "see-other" | "conflict";
+  /**
+   * `recorded`: the answer again; `see-other`: 303 to its `Location`; `found`: 302 to it; `conflict`: a refusal with
+   * `original`, as `conflict` says.
+   */
+  readonly as: "recorded" | "see-other" | "found" | "conflict";
+  /** What `as: conflict` answers: its status, and a problem or the recorded body under that status. */
+  readonly conflict: {
+    readonly status: 403 | 409 | 422;
+    readonly body: "problem" | "recorded";
+  };
   /** `conflict`: 409 where the resource has been changed since by another write that went through the gateway. */
   readonly whenChanged: "replay" | "conflict";
 }

@@ -92,8 +92,9 @@ function named(name: string, path: string | undefined): ResourceName {
 
 /** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
 export interface Writer {
-  /** The record id of the write; of a keyless one its own random id. */
+  /** The record id of the write; of a keyless one an id of its own that no record has. */
   readonly record: string;
+  readonly keyed: boolean;
   readonly original: Original;
 }
 
@@ -114,8 +115,6 @@ export interface ResourceMemory {
   /** A resource by fields (`once`) that ends with this one: a booking's slot, freed when the booking is deleted. */
   readonly frees?: string;
 }
-
-export const NOTHING_KNOWN: ResourceMemory = {};
 
 export interface ResourceWrite {
   readonly method: string;
@@ -212,7 +211,7 @@ export type WriteEnd =
   | { readonly kind: "not-sent" }
   | { readonly kind: "unknown" };
 
-/** What is remembered once the write has ended. */
+/** What is remembered once the write has ended. Of an unknown outcome nothing new is: an owner stays unsettled. */
 export function remember(
   memory: ResourceMemory,
   write: ResourceWrite & { readonly writer: Writer },

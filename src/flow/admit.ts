@@ -15,6 +15,8 @@ import {
 import type { ProblemCode } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
 import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import type { HeaderPair } from "../core/record.ts";
+import { nameResource, type ResourceName } from "../core/resource.ts";
 import type { FindRoute, RouteMatch } from "../core/route.ts";
 
 export interface AdmitDeps {
@@ -22,12 +24,21 @@ export interface AdmitDeps {
   readonly readJson: ReadJson;
 }
 
-/** A request that may be claimed. */
+/** A request that is guarded: it may be claimed, or it changes a resource, or both. */
 export interface Admitted {
   readonly policy: Policy;
   readonly method: string;
   readonly target: string;
+  readonly headers: readonly HeaderPair[];
   readonly body: Uint8Array;
+  /** The parsed body where the route needs its meaning. */
+  readonly json: JsonValue | undefined;
+  /** `undefined` where the request has no key and needs none, because its route guards a resource. */
+  readonly keyed: Keyed | undefined;
+  readonly resource: NamedResource | undefined;
+}
+
+export interface Keyed {
   readonly id: string;
   readonly key: string;
   readonly fingerprint: string;
@@ -35,8 +46,10 @@ export interface Admitted {
   readonly keyField: string | undefined;
 }
 
+export type NamedResource = Extract<ResourceName, { kind: "named" }>;
+
 /** Which record a request is about; nothing where its key is missing, invalid or in a body that was not read. */
-type Named = Partial<Pick<Admitted, "id" | "keyField">>;
+type Named = Partial<Pick<Keyed, "id" | "keyField">>;
 
 export interface Refusal {
   readonly code: ProblemCode;
@@ -64,14 +77,15 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   }
   const { policy } = match;
   const early = keyBeforeBody(request, match, query);
-  if (early?.kind === "absent" && !policy.key.required) return { kind: "pass", policy };
-  if (early !== undefined && early.kind !== "key") return refuseKey(policy, early);
+  const optional = early?.kind === "absent" && !policy.key.required;
+  if (optional && policy.resource === undefined) return { kind: "pass", policy };
+  if (early !== undefined && early.kind !== "key" && !optional) return refuseKey(policy, early);
 
-  const named = early === undefined ? {} : nameOf(request, policy, early.key);
+  const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
   const body = await request.readBody(policy.limits.requestBytes);
   switch (body.kind) {
     case "body":
-      return admitBody(request, policy, early, body.bytes, deps.readJson);
+      return admitBody(request, match, early, body.bytes, deps.readJson);
     case "too-large":
       return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
     case "incomplete":
@@ -82,17 +96,27 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
 
 function admitBody(
   request: InboundRequest,
-  policy: Policy,
+  match: RouteMatch,
   early: KeyRead | undefined,
   body: Uint8Array,
   readJson: ReadJson,
 ): Admission {
+  const { policy } = match;
   try {
     const json = parse(request, body, policy, readJson);
     const key = early ?? keyInBody(json, policy);
-    if (key.kind === "absent" && !policy.key.required) return { kind: "pass", policy, read: body };
-    if (key.kind !== "key") return { ...refuseKey(policy, key), read: body };
-    return { kind: "admitted", policy, admitted: admittedOf(request, policy, key.key, body, json) };
+    const optional = key.kind === "absent" && !policy.key.required;
+    if (optional && policy.resource === undefined) return { kind: "pass", policy, read: body };
+    if (key.kind !== "key" && !optional) return { ...refuseKey(policy, key), read: body };
+    const keyed = key.kind === "key" ? keyedOf(request, policy, key.key, body, json) : undefined;
+    const resource = resourceOf(request, match, json);
+    if (resource?.kind === "unnamed") {
+      const detail = `This route's requests name the resource that they change by ${resource.missing}, which is missing. Send it.`;
+      return { kind: "refused", policy, refusal: { code: "resource-unnamed", detail }, read: body };
+    }
+    const { method, target, headers } = request;
+    const admitted = { policy, method, target, headers, body, json, keyed, resource };
+    return { kind: "admitted", policy, admitted };
   } catch (error) {
     if (!(error instanceof JsonRefused)) throw error;
     const detail = `The body is not acceptable JSON: ${error.message}. Send well-formed JSON without duplicate member names.`;
@@ -107,20 +131,16 @@ function admitBody(
   }
 }
 
-function admittedOf(
+function keyedOf(
   request: InboundRequest,
   policy: Policy,
   key: string,
   body: Uint8Array,
   json: JsonValue | undefined,
-): Admitted {
+): Keyed {
   const { method, target, headers } = request;
   const compared = policy.fingerprint.body === "json" ? json : undefined;
   return {
-    policy,
-    method,
-    target,
-    body,
     key,
     ...nameOf(request, policy, key),
     fingerprint: fingerprintOf(
@@ -128,6 +148,16 @@ function admittedOf(
       policy.fingerprint,
     ),
   };
+}
+
+function resourceOf(
+  request: InboundRequest,
+  { policy, parameters }: RouteMatch,
+  json: JsonValue | undefined,
+): ResourceName | undefined {
+  if (policy.resource === undefined) return undefined;
+  const [path, query] = splitTarget(request.target);
+  return nameResource(policy.resource.id, { path, query, parameters, json });
 }
 
 function nameOf(request: InboundRequest, policy: Policy, key: string): Required<Named> {
@@ -170,7 +200,10 @@ function parse(
   policy: Policy,
   readJson: ReadJson,
 ): JsonValue | undefined {
-  const wanted = policy.fingerprint.body === "json" || policy.key.source.from === "body";
+  const wanted =
+    policy.fingerprint.body === "json" ||
+    policy.key.source.from === "body" ||
+    (policy.resource !== undefined && policy.resource.id.from !== "path");
   if (!wanted || body.byteLength === 0 || !isJson(mediaType(request.headers))) return undefined;
   return readJson(body);
 }

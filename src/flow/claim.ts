@@ -5,7 +5,7 @@
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { unknownPolicy } from "../core/route.ts";
-import type { Admitted } from "./admit.ts";
+import type { Admitted, Keyed } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
 import { releaseLater, type Owned } from "./later.ts";
 
@@ -17,12 +17,12 @@ export type Claimed =
   | { readonly kind: "corrupt" };
 
 export async function claim(
-  admitted: Admitted,
-  id: string,
+  admitted: Pick<Admitted, "policy" | "method" | "target">,
+  { id, fingerprint }: Pick<Keyed, "id" | "fingerprint">,
   gone: AbortSignal,
   deps: FlowDeps,
 ): Promise<Claimed> {
-  const { policy, fingerprint, method, target } = admitted;
+  const { policy, method, target } = admitted;
   const request: ClaimRequest = {
     id,
     token: deps.newToken(),

@@ -9,13 +9,15 @@ import type {
   SettleSignal,
   Upstream,
 } from "../core/ports.ts";
+import type { Cells, Locks } from "../core/resource-ports.ts";
 import type { FindRoute } from "../core/route.ts";
 import type { Latency } from "./latency.ts";
 
 export interface FlowDeps {
   readonly findRoute: FindRoute;
   readonly readJson: ReadJson;
-  readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal;
+  readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal & Cells;
+  readonly locks: Pick<Locks, "tryLock">;
   readonly upstream: Upstream;
   readonly clock: Clock;
   readonly newToken: NewToken;
@@ -26,6 +28,8 @@ export interface FlowDeps {
     readonly leaseMs: number;
     /** Bound of one call to the upstream, from the claim to the last byte of its answer. */
     readonly deadlineMs: number;
+    /** How long a resource's lock is held at most: a look at the resource and one call, each up to `deadlineMs`. */
+    readonly lockLeaseMs: number;
   };
   /** Takes over work that outlives its exchange; a graceful stop waits for it, a rejection is logged. */
   readonly background: (work: Promise<void>) => void;

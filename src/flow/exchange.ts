@@ -7,17 +7,23 @@
  * that hangs up changes nothing.
  */
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
-import { originalOf } from "../core/problem.ts";
-import { retryAfterS } from "../core/recordable.ts";
-import type { RecordSummary, StoredRecord } from "../core/record.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
-import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
-import { claim, type Claimed } from "./claim.ts";
+import { problemAnswer, type About, type Answer } from "./answer.ts";
+import { claim } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
-import type { Owned } from "./later.ts";
 import { forward } from "./forward.ts";
-import { settle, type Settled } from "./settle.ts";
+import { guard, refuseStale } from "./guard.ts";
+import type { Owned } from "./later.ts";
+import { readResource } from "./read.ts";
+import { release, settle } from "./settle.ts";
 import { shadow } from "./shadow.ts";
+import {
+  answerForwarded,
+  answerKeyless,
+  answerRefused,
+  answerSettled,
+  answerUngranted,
+} from "./tell.ts";
 
 /** What is known of an exchange besides its answer. */
 type Facts = Partial<
@@ -55,6 +61,11 @@ async function line(request: InboundRequest, client: Client, deps: FlowDeps): Pr
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
   if (admission.kind === "pass") return { route, ...(await client.pass(admission.read)) };
+  if (admission.kind === "read") {
+    const { outcome, reply } = await readResource(admission.policy, request, deps);
+    await client.send(reply);
+    return { route, outcome, status: reply.status };
+  }
   if (admission.policy.mode === "shadow" && isWhole(admission)) {
     return shadow(admission, client, deps);
   }
@@ -83,41 +94,56 @@ async function serve(
     };
   }
   const { admitted } = admission;
-  const { id, keyField } = admitted;
-  const about: About = { policy, id, keyField };
+  const { keyed } = admitted;
+  if (keyed === undefined) return execute(admitted, undefined, request, { policy }, {}, deps);
 
+  const about: About = { policy, id: keyed.id, keyField: keyed.keyField };
   const claiming = deps.clock.monotonicMs();
-  const claimed = await claim(admitted, id, request.gone, deps);
-  const facts = { recordId: id, claimMs: deps.clock.monotonicMs() - claiming };
+  const claimed = await claim(admitted, keyed, request.gone, deps);
+  const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };
+  if (claimed.kind === "granted") {
+    return execute(admitted, claimed.owned, request, about, facts, deps);
+  }
   if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {
     return bypass(admitted, request, about, facts, deps);
   }
-  if (claimed.kind !== "granted") {
-    return { ...answerUngranted(claimed, about, deps), facts };
-  }
-  return execute(admitted, claimed.owned, request, about, facts, deps);
+  const stale = claimed.kind === "replay" ? await refuseStale(admitted, claimed, about, deps) : undefined;
+  return { ...(stale ?? answerUngranted(claimed, about, deps)), facts };
 }
 
+/** `owned` is `undefined` for a request without a key, whose resource alone is guarded. */
 async function execute(
   admitted: Admitted,
-  owned: Owned,
+  owned: Owned | undefined,
   request: InboundRequest,
   about: About,
   claimFacts: Facts,
   deps: FlowDeps,
 ): Promise<Ended> {
   const sending = deps.clock.monotonicMs();
-  const forwarded = await forward(admitted, owned, request.forwardHeaders, deps);
+  const guarded = await guard(admitted, owned, request.forwardHeaders, deps);
   const settling = deps.clock.monotonicMs();
-  const settled = await settle(forwarded, owned, admitted.policy, deps);
   const facts: Facts = {
     ...claimFacts,
-    ...causeOf(forwarded),
-    fence: owned.fence,
+    ...(owned !== undefined && { fence: owned.fence }),
     upstreamMs: settling - sending,
-    settleMs: deps.clock.monotonicMs() - settling,
   };
-  return { ...answerSettled(forwarded, settled, about, deps), facts };
+  if (guarded.kind === "refused") {
+    if (owned !== undefined) await release(owned, deps);
+    return { ...answerRefused(guarded.refusal, about), facts };
+  }
+  if (owned === undefined) {
+    return { ...answerKeyless(guarded, about), facts: { ...facts, ...causeOf(guarded.forwarded) } };
+  }
+  const settled = await settle(guarded.forwarded, owned, admitted.policy, deps);
+  return {
+    ...answerSettled(guarded, settled, about, deps),
+    facts: {
+      ...facts,
+      ...causeOf(guarded.forwarded),
+      settleMs: deps.clock.monotonicMs() - settling,
+    },
+  };
 }
 
 /** Sends without a claim, because the route prefers a possible duplicate to no service while the store is away. */
@@ -129,7 +155,8 @@ async function bypass(
   deps: FlowDeps,
 ): Promise<Ended> {
   const sending = deps.clock.monotonicMs();
-  const forwarded = await forward(admitted, undefined, request.forwardHeaders, deps);
+  const nothing = { owned: undefined, lock: undefined };
+  const forwarded = await forward(admitted, nothing, request.forwardHeaders, deps);
   const facts = {
     ...claimFacts,
     ...causeOf(forwarded),
@@ -142,116 +169,4 @@ function causeOf(forwarded: ForwardOutcome): Facts {
   return forwarded.kind === "not-sent" || forwarded.kind === "unknown"
     ? { cause: forwarded.cause }
     : {};
-}
-
-/** The caller that executed is told what the record now says; see design table "Alive, but in trouble". */
-function answerSettled(
-  forwarded: ForwardOutcome,
-  settled: Settled,
-  about: About,
-  deps: FlowDeps,
-): Answer {
-  switch (settled.kind) {
-    case "recorded":
-      return answerForwarded(forwarded, "executed", about, settled.expiresAtMs);
-    case "not-recorded":
-      return answerForwarded(forwarded, "not-recorded", about);
-    case "released":
-      return answerForwarded(forwarded, "released", about);
-    case "unknown":
-      return answerForwarded(forwarded, "outcome-unknown", about);
-    case "lost":
-      // Somebody else owns the record now: whatever it says is what every caller gets. Only where an operator has
-      // forgotten it is there nothing that this answer could contradict.
-      return settled.record === undefined
-        ? answerForwarded(forwarded, "not-recorded", about)
-        : dropping(forwarded, answerRecord(settled.record, about, deps));
-    case "lost-unreadable":
-      return dropping(forwarded, problemAnswer("outcome-unknown", about, { status: 502 }));
-  }
-}
-
-/** The upstream's answer where there is one; what is missing where there is none. */
-function answerForwarded(
-  forwarded: ForwardOutcome,
-  outcome: Answer["outcome"],
-  about: About,
-  expiresAtMs?: number,
-): Answer {
-  switch (forwarded.kind) {
-    case "not-sent":
-      return problemAnswer("upstream-unreachable", about, {
-        status: about.policy.status["upstream-unreachable"] ?? forwarded.status,
-        retryAfterS: 1,
-      });
-    case "unknown":
-      return problemAnswer("outcome-unknown", about, {
-        status: forwarded.reason === "timeout" ? 504 : 502,
-      });
-    case "answered":
-      return upstreamAnswer(outcome, forwarded.answer, about, expiresAtMs);
-    case "streaming": {
-      const { status, headers, stream: body } = forwarded;
-      return upstreamAnswer(outcome, { status, headers, body }, about, expiresAtMs);
-    }
-  }
-}
-
-/** The reply replaces the upstream's answer; a body that is still coming is let go. */
-function dropping(forwarded: ForwardOutcome, answer: Answer): Answer {
-  if (forwarded.kind === "streaming") forwarded.cancel();
-  return answer;
-}
-
-function answerUngranted(
-  claimed: Exclude<Claimed, { kind: "granted" }>,
-  about: About,
-  deps: FlowDeps,
-): Answer {
-  switch (claimed.kind) {
-    case "replay":
-    case "unknown":
-      return answerRecord(claimed.record, about, deps);
-    case "busy":
-      return busyAnswer(claimed, about, deps);
-    case "mismatch":
-      return mismatchAnswer(claimed.record, about);
-    case "unavailable":
-      return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
-    case "corrupt":
-      return problemAnswer("record-corrupt", about);
-  }
-}
-
-function mismatchAnswer(record: RecordSummary, about: About): Answer {
-  return problemAnswer("key-reused", about, {
-    original: originalOf(record),
-    // While the first request runs, nobody knows yet when the key will be free.
-    ...(record.state !== "in-flight" && { expiresAtMs: record.expiresAtMs }),
-  });
-}
-
-function answerRecord(record: StoredRecord, about: About, deps: FlowDeps): Answer {
-  switch (record.state) {
-    case "completed":
-      return replayAnswer(record, about);
-    case "unknown":
-      return problemAnswer("outcome-unknown", about, { expiresAtMs: record.expiresAtMs });
-    case "in-flight":
-      return busyAnswer({ record, nowMs: record.leaseUntilMs - deps.limits.leaseMs }, about, deps);
-  }
-}
-
-function busyAnswer(
-  busy: Pick<Extract<Claimed, { kind: "busy" }>, "record" | "nowMs">,
-  about: About,
-  deps: FlowDeps,
-): Answer {
-  const { record, nowMs } = busy;
-  const leaseLeftMs = record.leaseUntilMs - nowMs;
-  const usualMs = deps.latency.usualMs(record.route);
-  return problemAnswer("in-flight", about, {
-    original: originalOf(record),
-    retryAfterS: retryAfterS(usualMs, deps.limits.leaseMs - leaseLeftMs, leaseLeftMs),
-  });
 }

@@ -131,7 +131,7 @@ async function whatStandsThere(id: string, deps: FlowDeps): Promise<Settled> {
   }
 }
 
-async function release(owned: Lease, deps: FlowDeps): Promise<Settled> {
+export async function release(owned: Lease, deps: FlowDeps): Promise<Settled> {
   const write = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
   await writeNowOrLater(owned, "release", write, deps);
   return { kind: "released" };

@@ -35,11 +35,15 @@ export async function shadow(
     return { route, outcome: "shadow", status, wouldBe: admission.refusal.code };
   }
   const { admitted } = admission;
-  const id = shadowId(admitted.id);
+  const { keyed } = admitted;
+  if (keyed === undefined) {
+    return { route, ...(await client.pass(admitted.body, TOLD)) };
+  }
+  const id = shadowId(keyed.id);
   // A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here.
   const observing = claim(
     { ...admitted, policy: { ...policy, onInFlight: "reject" } },
-    id,
+    { ...keyed, id },
     new AbortController().signal,
     deps,
   );

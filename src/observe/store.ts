@@ -29,6 +29,9 @@ export function observeStore(store: Store, metrics: Pick<Metrics, "storeCall">):
     list: (query) => store.list(query),
     forget: (id) => store.forget(id),
     resolve: (id, outcome, retentionMs) => store.resolve(id, outcome, retentionMs),
+    readCell: (id) => store.readCell(id),
+    writeCell: (id, value, revision, retentionMs) =>
+      store.writeCell(id, value, revision, retentionMs),
     watch: (id) => store.watch(id),
     problems: () => store.problems(),
     close: () => store.close(),

@@ -95,6 +95,9 @@ t.test(
     t.equal(await store.list(query), "list answered");
     t.equal(await store.forget("a"), "forget answered");
     t.equal(await store.resolve("a", "executed", 7), "resolve answered");
+    t.equal(await store.readCell("a"), "readCell answered");
+    const value = Buffer.from("v");
+    t.equal(await store.writeCell("a", value, 3, 9), "writeCell answered");
     t.equal(await store.watch("a"), "watch answered");
     t.equal(await store.problems(), "problems answered");
     t.equal(await store.close(), "close answered");
@@ -103,6 +106,8 @@ t.test(
       ["list", true, query],
       ["forget", true, "a"],
       ["resolve", true, "a", "executed", 7],
+      ["readCell", true, "a"],
+      ["writeCell", true, "a", value, 3, 9],
       ["watch", true, "a"],
       ["problems", true],
       ["close", true],

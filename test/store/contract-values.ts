@@ -8,6 +8,8 @@ export interface StoreUnderTest {
   readonly store: Store;
   /** Resolves once the store's clock has advanced by at least `ms`. */
   readonly pass: (ms: number) => Promise<void>;
+  /** Another client of the same store; of the memory store there is only the one. */
+  readonly another: () => Promise<Store>;
 }
 
 export type MakeStore = (t: Test) => Promise<StoreUnderTest>;

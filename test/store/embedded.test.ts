@@ -47,11 +47,14 @@ function another(t: Test, ...args: string[]): { child: ChildProcess; line: () =>
 
 storeContract(t, async (t) => {
   let nowMs = 1_700_000_000_000;
+  const dir = tempDir(t);
+  const now = (): number => nowMs;
   return {
-    store: openStore(t, { now: () => nowMs }),
+    store: openStore(t, { dir, now }),
     pass: async (ms) => {
       nowMs += ms;
     },
+    another: async () => openStore(t, { dir, now }),
   };
 });
 

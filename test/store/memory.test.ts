@@ -12,6 +12,7 @@ storeContract(t, async () => {
     pass: async (ms) => {
       nowMs += ms;
     },
+    another: async () => store,
   };
 });
 

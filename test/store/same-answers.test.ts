@@ -77,6 +77,22 @@ const step: fc.Arbitrary<[name: string, step: Step]> = fc.oneof(
       `resolve ${at} ${outcome}`,
       (store, ids) => store.resolve(ids[at] ?? "", outcome, DAY_MS),
     ]),
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(
+        id,
+        fc.option(fc.uint8Array({ maxLength: 20 }), { nil: undefined }),
+        fc.nat({ max: 3 }),
+        // A retention of nothing is over at once.
+        fc.constantFrom(0, DAY_MS, DAY_MS),
+      )
+      .map(([at, value, revision, retentionMs]): [string, Step] => [
+        `writeCell ${at} ${value?.length} ${revision} ${retentionMs}`,
+        (store, ids) => store.writeCell(ids[at] ?? "", value, revision, retentionMs),
+      ]),
+  },
+  id.map((at): [string, Step] => [`readCell ${at}`, (store, ids) => store.readCell(ids[at] ?? "")]),
   id.map((at): [string, Step] => [`inspect ${at}`, (store, ids) => store.inspect(ids[at] ?? "")]),
 );
 
