@@ -3,7 +3,6 @@
  * no other process sees it. Expired records make room; a live record is never evicted to make room for another.
  */
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
-import { StoreFull } from "../core/ports.ts";
 import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
 import {
   asOf,
@@ -15,12 +14,14 @@ import {
   decideResolve,
   summarise,
 } from "../core/record.ts";
+import { ExpiringMap } from "./expiring-map.ts";
+import { memoryCells } from "./memory-cells.ts";
 import { SettleHub } from "./signal.ts";
 
 export interface MemoryStoreOptions {
   /** The store's clock, epoch milliseconds. */
   readonly now: () => number;
-  /** 1 and up; 100,000 when left out. */
+  /** 1 and up; 100,000 when left out. As many resources are remembered beside the records. */
   readonly maxRecords?: number;
 }
 
@@ -30,24 +31,9 @@ const POLL_MS = 1000;
 
 export function createMemoryStore(options: MemoryStoreOptions): Store {
   const { now, maxRecords = DEFAULT_MAX_RECORDS } = options;
-  const records = new Map<string, StoredRecord>();
+  const records = new ExpiringMap<StoredRecord>(maxRecords, "records");
+  const cells = memoryCells(now, maxRecords);
   const hub = new SettleHub(POLL_MS);
-  /** No record expires before this, so a full map is not searched again and again in vain. */
-  let firstExpiryMs = Number.POSITIVE_INFINITY;
-
-  function makeRoom(nowMs: number): void {
-    if (records.size < maxRecords) return;
-    if (firstExpiryMs <= nowMs) {
-      firstExpiryMs = Number.POSITIVE_INFINITY;
-      for (const [id, { expiresAtMs }] of records) {
-        if (expiresAtMs <= nowMs) records.delete(id);
-        else firstExpiryMs = Math.min(firstExpiryMs, expiresAtMs);
-      }
-    }
-    if (records.size >= maxRecords) {
-      throw new StoreFull(`The memory store holds ${maxRecords} live records and no more.`);
-    }
-  }
 
   /** Decides and writes in one turn of the event loop, which is what makes it a transaction here. */
   async function transact<Answer>(
@@ -57,9 +43,7 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
     const nowMs = now();
     const { answer, change } = decide(records.get(id), nowMs);
     if (change.kind === "put") {
-      if (!records.has(id)) makeRoom(nowMs);
-      records.set(id, change.record);
-      firstExpiryMs = Math.min(firstExpiryMs, change.record.expiresAtMs);
+      records.set(id, change.record, nowMs);
     } else if (change.kind === "delete") {
       records.delete(id);
     }
@@ -69,7 +53,10 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
 
   async function list({ state, limit, cursor = "" }: ListQuery): Promise<ListPage> {
     const nowMs = now();
-    const ids = [...records.keys()].filter((id) => id > cursor).sort();
+    const ids = records
+      .ids()
+      .filter((id) => id > cursor)
+      .sort();
     const page = ids.slice(0, limit);
     const found = page
       .map((id) => asOf(records.get(id), nowMs))
@@ -99,11 +86,14 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
     forget: (id) => transact(id, decideForget),
     resolve: (id, outcome, retentionMs) =>
       transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
+    readCell: cells.readCell,
+    writeCell: cells.writeCell,
     watch: async (id): Promise<SettleWatch> => hub.arm(id),
     problems: async () => [],
     close: async () => {
       hub.wakeAll();
       records.clear();
+      cells.clear();
     },
   };
 }

@@ -14,6 +14,8 @@ export const SCRIPT_FILES = {
   inspect: "inspect.lua",
   forget: "forget.lua",
   resolve: "resolve.lua",
+  readCell: "read-cell.lua",
+  writeCell: "write-cell.lua",
 } as const;
 
 export type ScriptName = keyof typeof SCRIPT_FILES;

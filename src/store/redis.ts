@@ -18,6 +18,7 @@ import { decodeRecord, decodeSummary, encodeResponseHead } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
 import type { RunScript } from "./redis-call.ts";
+import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
 import type { ReplicaWait } from "./redis-claim.ts";
 import { connect } from "./redis-client.ts";
@@ -34,7 +35,7 @@ export interface RedisStoreOptions {
   readonly url: string;
   /** Every call settles within this many milliseconds. */
   readonly timeoutMs: number;
-  /** Stands in front of every key: `<keyPrefix>{<record id>}`. */
+  /** Stands in front of every key: `<keyPrefix>{<record id>}`, and `<keyPrefix>r:{<resource id>}`. */
   readonly keyPrefix: string;
   /**
    * A claim counts only when `wait` replicas have it, asked for `timeoutMs`. It shrinks what a failover can lose and
@@ -59,6 +60,8 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   });
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
   const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
+  const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
+  const cells = redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble));
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
@@ -80,6 +83,8 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
+    readCell: cells.readCell,
+    writeCell: cells.writeCell,
     watch: (id) => signal.watch(id),
     problems: healthCheck(client, timeoutMs, () => trouble),
     close: async () => {
