@@ -251,7 +251,7 @@ export interface ExchangeReport {
   readonly cause?: string;
 }
 
-export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown";
+export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown" | "remember";
 
 export interface Observer {
   /** An exchange is in flight until the function that is returned is called. */

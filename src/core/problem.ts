@@ -137,6 +137,11 @@ export function originalOf(record: RecordSummary | StoredRecord): Original {
   return location === undefined ? { ...original, status } : { ...original, status, location };
 }
 
+/** A target without its query, which may carry what only its sender should know. */
+export function pathOnly(target: string): string {
+  return target.split("?", 1)[0] ?? "";
+}
+
 export interface Problem {
   readonly code: ProblemCode;
   readonly status: number;

@@ -23,7 +23,7 @@ export function decodeMemory(bytes: Uint8Array | undefined): ResourceMemory {
     ...(fields["owner"] !== undefined && { owner: asOwner(fields["owner"]) }),
     ...(fields["tombstone"] !== undefined && { tombstone: asTombstone(fields["tombstone"]) }),
     ...(fields["content"] !== undefined && { content: asText(fields["content"]) }),
-    ...(fields["frees"] !== undefined && { frees: asText(fields["frees"]) }),
+    ...(fields["frees"] !== undefined && { frees: asSlot(fields["frees"]) }),
   };
 }
 
@@ -46,6 +46,11 @@ function asOwner(value: unknown): NonNullable<ResourceMemory["owner"]> {
   const { settled } = asObject(value);
   if (typeof settled !== "boolean") throw corrupt();
   return { ...asWriter(value), settled };
+}
+
+function asSlot(value: unknown): NonNullable<ResourceMemory["frees"]> {
+  const { resource, owner } = asObject(value);
+  return { resource: asText(resource), owner: asText(owner) };
 }
 
 function asOriginal(value: unknown): Original {

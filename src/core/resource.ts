@@ -83,11 +83,17 @@ function queryValue(query: string, name: string): string | undefined {
   return pair?.slice(name.length + 1);
 }
 
-function named(name: string, path: string | undefined): ResourceName {
+function named(name: string, path: string | undefined): Extract<ResourceName, { kind: "named" }> {
   const hash = createHash("sha256");
   addPart(hash, "resource");
   addPart(hash, name);
   return { kind: "named", id: hash.digest("hex"), path };
+}
+
+/** The id of the resource that a `Location` names by its path; `undefined` where it names none of this upstream's. */
+export function nameLocation(location: string): string | undefined {
+  const path = /^(?:https?:\/\/[^/?#]+)?(\/[^?#]*)/i.exec(location)?.[1];
+  return path === undefined ? undefined : named(path, path).id;
 }
 
 /** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
@@ -112,8 +118,8 @@ export interface ResourceMemory {
   };
   /** SHA-256 of the content that the last PUT brought, to recognise the same one. */
   readonly content?: string;
-  /** A resource by fields (`once`) that ends with this one: a booking's slot, freed when the booking is deleted. */
-  readonly frees?: string;
+  /** The `once` resource that ends with this one: a booking's slot, freed when the booking is deleted. */
+  readonly frees?: { readonly resource: string; readonly owner: string };
 }
 
 export interface ResourceWrite {
@@ -184,7 +190,7 @@ export function judgeRepresentation(
   policy: ResourcePolicy,
   sameContent: (current: Extract<Representation, { kind: "present" }>) => boolean,
 ): WriteVerdict {
-  if (policy.precondition !== "off") {
+  if (policy.precondition !== "off" || policy.put === "create-only") {
     const condition = judgeWrite(write.headers, current);
     if (condition === "malformed") return { kind: "precondition-malformed" };
     if (condition === "fails") {

@@ -40,6 +40,22 @@ export function routeFinder(routes: readonly Route[], defaults: Policy): FindRou
   };
 }
 
+export type FindReads = (path: string) => Policy | undefined;
+
+/** The first route on this path whose writes are conditional, whatever its methods: its reads show the entity tag. */
+export function readsFinder(routes: readonly Route[]): FindReads {
+  const conditional = routes
+    .filter(({ policy }) => (policy.resource?.precondition ?? "off") !== "off")
+    .map(({ path, policy }) => ({ policy, segments: path.split("/") }));
+  return (path) =>
+    conditional.find(({ segments }) => matchSegments(segments, path.split("/")) !== undefined)
+      ?.policy;
+}
+
+export function isRead(method: string): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
 function methodMatches(methods: readonly string[], method: string): boolean {
   return methods.length === 0 ? !isSafe(method) : methods.includes(method);
 }

@@ -17,10 +17,11 @@ import type { Policy } from "../core/policy.ts";
 import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { nameResource, type ResourceName } from "../core/resource.ts";
-import type { FindRoute, RouteMatch } from "../core/route.ts";
+import { isRead, type FindReads, type FindRoute, type RouteMatch } from "../core/route.ts";
 
 export interface AdmitDeps {
   readonly findRoute: FindRoute;
+  readonly findReads: FindReads;
   readonly readJson: ReadJson;
 }
 
@@ -60,6 +61,8 @@ export interface Refusal {
 export type Admission =
   | { readonly kind: "admitted"; readonly policy: Policy; readonly admitted: Admitted }
   | { readonly kind: "pass"; readonly policy: Policy | undefined; readonly read?: Uint8Array }
+  /** A read of a resource whose writes are conditional: it gets the tag that they are judged by. */
+  | { readonly kind: "read"; readonly policy: Policy }
   | {
       readonly kind: "refused";
       readonly policy: Policy;
@@ -72,6 +75,8 @@ export type Admission =
 export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<Admission> {
   const [path, query] = splitTarget(request.target);
   const match = deps.findRoute(request.method, path);
+  const reads = isRead(request.method) ? deps.findReads(path) : undefined;
+  if (reads !== undefined && reads.mode === "enforce") return { kind: "read", policy: reads };
   if (match === undefined || match.policy.mode === "off") {
     return { kind: "pass", policy: match?.policy };
   }

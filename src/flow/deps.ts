@@ -10,11 +10,12 @@ import type {
   Upstream,
 } from "../core/ports.ts";
 import type { Cells, Locks } from "../core/resource-ports.ts";
-import type { FindRoute } from "../core/route.ts";
+import type { FindReads, FindRoute } from "../core/route.ts";
 import type { Latency } from "./latency.ts";
 
 export interface FlowDeps {
   readonly findRoute: FindRoute;
+  readonly findReads: FindReads;
   readonly readJson: ReadJson;
   readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal & Cells;
   readonly locks: Pick<Locks, "tryLock">;

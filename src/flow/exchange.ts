@@ -12,11 +12,12 @@ import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
 import { forward } from "./forward.ts";
-import { guard, refuseStale } from "./guard.ts";
+import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
 import { readResource } from "./read.ts";
 import { release, settle } from "./settle.ts";
 import { shadow } from "./shadow.ts";
+import { refuseStale } from "./stale.ts";
 import {
   answerForwarded,
   answerKeyless,
@@ -107,7 +108,10 @@ async function serve(
   if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {
     return bypass(admitted, request, about, facts, deps);
   }
-  const stale = claimed.kind === "replay" ? await refuseStale(admitted, claimed, about, deps) : undefined;
+  const stale =
+    claimed.kind === "replay"
+      ? await refuseStale(admitted, claimed.record, about, deps)
+      : undefined;
   return { ...(stale ?? answerUngranted(claimed, about, deps)), facts };
 }
 

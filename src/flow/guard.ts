@@ -2,6 +2,7 @@
  * The resource's part of the line, around the send: lock → memory → current representation → send → memory. Whatever
  * refuses here has sent nothing, and says so. Replays never come here; they take no lock.
  */
+import type { Representation } from "../core/conditional.ts";
 import { contentOf } from "../core/fingerprint.ts";
 import { headersToRecord, verdictOn } from "../core/recordable.ts";
 import type { ResourcePolicy } from "../core/policy.ts";
@@ -12,6 +13,7 @@ import {
   claimOwnership,
   judgeMemory,
   judgeRepresentation,
+  nameLocation,
   needsRepresentation,
   remember,
   type ResourceMemory,
@@ -26,19 +28,22 @@ import type { FlowDeps } from "./deps.ts";
 import { forward } from "./forward.ts";
 import type { Owned } from "./later.ts";
 import { acquire } from "./lock.ts";
-import { freeSlot, recall, retain, type Recalled } from "./memory.ts";
-import { represent, sameContent } from "./represent.ts";
+import { freeSlot, recall, retain, write as writeMemory, type Recalled } from "./memory.ts";
+import { represent, sameContent, type Represented } from "./represent.ts";
 
 export type GuardRefusal =
   | Exclude<WriteVerdict, { kind: "go" | "deleted-before" | "already-there" }>
   | { readonly kind: "locked" }
   | { readonly kind: "unavailable" | "corrupt" }
   /** The current representation could not be read, so nothing was judged and nothing sent. */
-  | { readonly kind: "unreadable"; readonly status: 502 | 504; readonly detail: string };
+  | Extract<Represented, { kind: "unreadable" }>;
 
 /** `sent` is what the upstream said; `known` what the gateway says in its place, to be recorded like an answer. */
 export type Guarded =
-  | { readonly kind: "sent" | "deleted-before" | "already-there"; readonly forwarded: ForwardOutcome }
+  | {
+      readonly kind: "sent" | "deleted-before" | "already-there";
+      readonly forwarded: ForwardOutcome;
+    }
   | { readonly kind: "refused"; readonly refusal: GuardRefusal };
 
 type Guarding = Admitted & {
@@ -65,11 +70,9 @@ export async function guard(
   if (locked.kind !== "held") return refuse({ kind: locked.kind });
   const { lock } = locked;
   try {
-    const guarded = await write(guarding, { owned, lock }, headers, deps);
-    if (stillRunning(guarded)) return guarded;
-    lock.release();
-    return guarded;
+    return await write(guarding, { owned, lock }, headers, deps);
   } catch (error) {
+    // Only before anything was sent: what comes later settles for itself.
     lock.release();
     if (error instanceof RecordCorrupt) return refuse({ kind: "corrupt" });
     if (error instanceof StoreUnavailable) return refuse({ kind: "unavailable" });
@@ -77,57 +80,76 @@ export async function guard(
   }
 }
 
-/**
- * DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its lease, or
- * the next write would run beside this one.
- */
-function stillRunning(guarded: Guarded): boolean {
-  return (
-    guarded.kind === "sent" &&
-    guarded.forwarded.kind === "unknown" &&
-    guarded.forwarded.reason === "timeout"
-  );
-}
-
 interface Holding {
   readonly owned: Owned | undefined;
   readonly lock: HeldLock | undefined;
 }
 
-/** Throws the store's errors only while nothing has been sent. */
+/** Throws the store's errors only while nothing has been sent. Gives the lock back as soon as others may write. */
 async function write(
   guarding: Guarding,
   holding: Holding,
   headers: readonly HeaderPair[],
   deps: FlowDeps,
 ): Promise<Guarded> {
-  const { resource, rules, policy } = guarding;
+  const { resource } = guarding;
+  const free = (): void => holding.lock?.release();
   const recalled = await recall(resource.id, deps.store);
   const attempt = attemptOf(guarding, holding.owned, recalled.nowMs, deps);
-  const judged = await judge(guarding, attempt, recalled.memory, recalled.nowMs, headers, deps);
-  switch (judged.verdict.kind) {
-    case "go":
-      break;
-    case "deleted-before":
-      return { kind: "deleted-before", forwarded: answered(judged.verdict.response) };
-    case "already-there":
-      return { kind: "already-there", forwarded: answered(judged.verdict.current) };
-    default:
-      return refuse(judged.verdict);
+  const judged = await judge(guarding, attempt, recalled, headers, deps);
+  const ready =
+    judged.verdict.kind === "go" ? await reserve(guarding, attempt, recalled, deps) : recalled;
+  if (judged.verdict.kind !== "go" || ready === undefined) {
+    free();
+    return toldInstead(judged.verdict);
   }
-  const ready = await reserve(guarding, attempt, recalled, deps);
-  if (ready === undefined) return refuse({ kind: "locked" });
-
   const outbound = judged.computed ? headers.filter(([name]) => !isCondition(name)) : headers;
   const forwarded = await forward(guarding, holding, outbound, deps);
-  const end = endOf(forwarded, guarding);
-  const after = remember(ready.memory, attempt, end, rules, recalled.nowMs);
-  const leaseEndsMs = holding.lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
-  await retain(resource.id, ready, after, leaseEndsMs, policy, deps);
-  if (end.kind === "answered" && isSuccess(end.response.status)) {
-    await followUp(guarding, attempt, ready.memory, end.response, leaseEndsMs, deps);
-  }
+  await afterwards(guarding, attempt, ready, forwarded, holding, deps);
   return { kind: "sent", forwarded };
+}
+
+/** `go` without a reservation: another write came between, although the lock was held. */
+function toldInstead(verdict: Judged["verdict"]): Guarded {
+  switch (verdict.kind) {
+    case "go":
+      return refuse({ kind: "locked" });
+    case "deleted-before":
+      return { kind: "deleted-before", forwarded: answered(verdict.response) };
+    case "already-there":
+      return { kind: "already-there", forwarded: answered(withTag(verdict.current)) };
+    default:
+      return refuse(verdict);
+  }
+}
+
+/** What is remembered of the write, and when the lock ends. Never rejects for the store's sake: there is an answer. */
+async function afterwards(
+  guarding: Guarding,
+  attempt: Attempt,
+  ready: Recalled,
+  forwarded: ForwardOutcome,
+  { lock }: Holding,
+  deps: FlowDeps,
+): Promise<void> {
+  const { rules, resource, policy } = guarding;
+  const free = (): void => lock?.release();
+  const end = endOf(forwarded, guarding);
+  const memory = remember(ready.memory, attempt, end, rules, ready.nowMs);
+  const leaseEndsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
+  try {
+    const written = await retain(resource.id, ready, memory, policy, leaseEndsMs, free, deps);
+    if (end.kind === "answered" && isSuccess(end.response.status)) {
+      await followUp(guarding, attempt, ready.memory, end.response, deps);
+    }
+    // DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its
+    // lease, or the next write would run beside this one.
+    const running = forwarded.kind === "unknown" && forwarded.reason === "timeout";
+    if (written !== "later" && !running) free();
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
+    deps.observer.lostWrite("remember");
+  }
 }
 
 type Attempt = ResourceWrite & { readonly writer: Writer };
@@ -162,8 +184,7 @@ interface Judged {
 async function judge(
   guarding: Guarding,
   attempt: Attempt,
-  memory: ResourceMemory,
-  nowMs: number,
+  { memory, nowMs }: Recalled,
   headers: readonly HeaderPair[],
   deps: FlowDeps,
 ): Promise<Judged> {
@@ -210,9 +231,8 @@ async function reserve(
 ): Promise<Recalled | undefined> {
   if (!rules.once || method === "DELETE") return recalled;
   const memory = claimOwnership(recalled.memory, attempt.writer);
-  const { revision } = recalled;
-  const kept = await retain(resource.id, recalled, memory, undefined, policy, deps);
-  return kept === "done" ? { ...recalled, memory, revision: revision + 1 } : undefined;
+  const answer = await writeMemory(resource.id, recalled, memory, policy, deps.store);
+  return answer === "done" ? { ...recalled, memory, revision: recalled.revision + 1 } : undefined;
 }
 
 /** A booking that is deleted frees its slot; a slot that is taken is found again by what the upstream calls it. */
@@ -221,21 +241,26 @@ async function followUp(
   attempt: Attempt,
   before: ResourceMemory,
   response: RecordedResponse,
-  leaseEndsMs: number,
   deps: FlowDeps,
 ): Promise<void> {
-  if (method === "DELETE" && before.frees !== undefined) {
-    await freeSlot(before.frees, before.writer?.record, leaseEndsMs, policy, deps);
+  if (method === "DELETE") {
+    if (before.frees !== undefined) await freeSlot(before.frees, policy, deps);
+    return;
   }
   const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
-  if (rules.once && method !== "DELETE" && location !== undefined) {
-    const { nameLocation } = await import("../core/resource.ts");
-    const alias = nameLocation(location);
-    if (alias === undefined || alias === resource.id) return;
-    const recalled = await recall(alias, deps.store);
-    const memory = { ...recalled.memory, frees: resource.id, writer: attempt.writer };
-    await retain(alias, recalled, memory, leaseEndsMs, policy, deps);
-  }
+  const alias = rules.once && location !== undefined ? nameLocation(location) : undefined;
+  if (alias === undefined || alias === resource.id) return;
+  const recalled = await recall(alias, deps.store);
+  const frees = { resource: resource.id, owner: attempt.record };
+  const { tombstone: _tombstone, ...kept } = recalled.memory;
+  const memory = { ...kept, frees, writer: attempt.writer };
+  const answer = await writeMemory(alias, recalled, memory, policy, deps.store);
+  if (answer === "lost") deps.observer.lostWrite("remember");
+}
+
+function withTag(current: Extract<Representation, { kind: "present" }>): RecordedResponse {
+  const { status, headers, body, computed, etag } = current;
+  return { status, headers: computed ? [...headers, ["ETag", etag]] : headers, body };
 }
 
 function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
@@ -246,8 +271,7 @@ function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
       return { kind: "unknown" };
     case "answered":
     case "streaming": {
-      const { status, headers } =
-        forwarded.kind === "answered" ? forwarded.answer : forwarded;
+      const { status, headers } = forwarded.kind === "answered" ? forwarded.answer : forwarded;
       if (verdictOn(status, policy) === "unknown") return { kind: "unknown" };
       const body = forwarded.kind === "answered" ? forwarded.answer.body : undefined;
       const kept = headersToRecord(headers, policy.replay.dropHeaders);

@@ -27,9 +27,11 @@ export function writeLater(
   operation: StoreOperation,
   write: () => Promise<WriteAnswer>,
   deps: LaterDeps,
+  settled: () => void = () => undefined,
 ): void {
   const work = async (): Promise<void> => {
     if ((await untilWritten(lease, write, deps)) !== "done") deps.observer.lostWrite(operation);
+    settled();
   };
   deps.background(work());
 }

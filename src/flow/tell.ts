@@ -5,30 +5,23 @@
 import type { ForwardOutcome } from "../core/ports.ts";
 import { originalOf } from "../core/problem.ts";
 import { retryAfterS } from "../core/recordable.ts";
-import type { RecordSummary, StoredRecord } from "../core/record.ts";
-import {
-  problemAnswer,
-  replayAnswer,
-  upstreamAnswer,
-  type About,
-  type Answer,
-} from "./answer.ts";
+import type { HeaderPair, RecordSummary, StoredRecord } from "../core/record.ts";
+import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
 import type { Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import type { Guarded, GuardRefusal } from "./guard.ts";
 import type { Settled } from "./settle.ts";
 
 type TellDeps = Pick<FlowDeps, "latency" | "limits">;
 
+type Told = Exclude<Guarded, { kind: "refused" }>;
+
 /** The caller that executed is told what the record now says; see design table "Alive, but in trouble". */
-export function answerSettled(
-  forwarded: ForwardOutcome,
-  settled: Settled,
-  about: About,
-  deps: TellDeps,
-): Answer {
+export function answerSettled(told: Told, settled: Settled, about: About, deps: TellDeps): Answer {
+  const { forwarded } = told;
   switch (settled.kind) {
     case "recorded":
-      return answerForwarded(forwarded, "executed", about, settled.expiresAtMs);
+      return answerTold(told, "executed", about, settled.expiresAtMs);
     case "not-recorded":
       return answerForwarded(forwarded, "not-recorded", about);
     case "released":
@@ -44,6 +37,81 @@ export function answerSettled(
     case "lost-unreadable":
       return dropping(forwarded, problemAnswer("outcome-unknown", about, { status: 502 }));
   }
+}
+
+/** A request without a key, whose resource alone was guarded. */
+export function answerKeyless(told: Told, about: About): Answer {
+  return answerTold(told, "passed", about);
+}
+
+/** What the upstream said, or what the gateway knew in its place. */
+function answerTold(
+  { kind, forwarded }: Told,
+  sent: "executed" | "passed",
+  about: About,
+  expiresAtMs?: number,
+): Answer {
+  switch (kind) {
+    case "sent":
+      return answerForwarded(forwarded, sent, about, expiresAtMs);
+    case "already-there":
+      return answerForwarded(forwarded, "unchanged", about, expiresAtMs);
+    case "deleted-before": {
+      const { outcome, reply } = answerForwarded(forwarded, "replayed", about, expiresAtMs);
+      const headers: HeaderPair[] = [...reply.headers, ["Idempotent-Replayed", "true"]];
+      return { outcome, reply: { ...reply, headers } };
+    }
+  }
+}
+
+/** What the resource's guard refused. Nothing was sent. */
+export function answerRefused(refusal: GuardRefusal, about: About): Answer {
+  switch (refusal.kind) {
+    case "gone":
+      return problemAnswer("gone", about, { status: refusal.status });
+    case "missing":
+      return problemAnswer("not-found", about);
+    case "exists":
+      return problemAnswer("conflict", about, { detail: EXISTS });
+    case "owned":
+      return refusal.settled
+        ? problemAnswer("conflict", about, { detail: TAKEN, original: refusal.owner.original })
+        : problemAnswer("outcome-unknown", about, {
+            detail: MAYBE_TAKEN,
+            original: refusal.owner.original,
+          });
+    case "precondition-required":
+      return problemAnswer("precondition-required", about);
+    case "precondition-failed":
+      return withEtag(problemAnswer("precondition-failed", about), refusal.etag);
+    case "precondition-malformed":
+      return problemAnswer("request-invalid", about, { detail: MALFORMED });
+    case "locked":
+      return problemAnswer("resource-locked", about, { retryAfterS: 1 });
+    case "unavailable":
+      return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
+    case "corrupt":
+      return problemAnswer("record-corrupt", about);
+    case "unreadable": {
+      const { status, detail } = refusal;
+      return problemAnswer("upstream-unreachable", about, { status, detail, retryAfterS: 1 });
+    }
+  }
+}
+
+const EXISTS =
+  "The resource exists with other content, and on this route PUT only creates. Read it to see how it stands.";
+const TAKEN =
+  "Another request got it first. `original` says which; choose something else, or wait until it is given up.";
+const MAYBE_TAKEN =
+  "Another request may have got it: its outcome is unknown. It stays refused until an operator has resolved that request's record.";
+const MALFORMED =
+  'Send If-Match and If-None-Match as * or as a list of entity tags, like "abc", "def".';
+
+function withEtag({ outcome, reply }: Answer, etag: string | undefined): Answer {
+  if (etag === undefined) return { outcome, reply };
+  const headers: HeaderPair[] = [...reply.headers, ["ETag", etag]];
+  return { outcome, reply: { ...reply, headers } };
 }
 
 /** The upstream's answer where there is one; what is missing where there is none. */
@@ -74,7 +142,7 @@ export function answerForwarded(
 
 /** The reply replaces the upstream's answer; a body that is still coming is let go. */
 function dropping(forwarded: ForwardOutcome, answer: Answer): Answer {
-  if (forwarded.kind === "streaming") forwarded.cancel();
+  if (forwarded.kind === "streaming") forwarded.stream.cancel();
   return answer;
 }
 

@@ -1,0 +1,44 @@
+/**
+ * One's turn at a resource: tries for its lock until it is held, the wait is over, or the lease of the request's own
+ * key leaves no time for it. The lock makes others wait; what may be written is decided by compare-and-set.
+ */
+import type { ResourcePolicy } from "../core/policy.ts";
+import type { HeldLock } from "../core/resource-ports.ts";
+import type { FlowDeps } from "./deps.ts";
+import type { Owned } from "./later.ts";
+
+export type Acquired =
+  | { readonly kind: "held"; readonly lock: HeldLock }
+  /** Somebody else is writing, and the wait is over. */
+  | { readonly kind: "locked" }
+  | { readonly kind: "unavailable" };
+
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 50;
+
+export async function acquire(
+  id: string,
+  rules: Pick<ResourcePolicy, "serialize">,
+  waitMs: number,
+  owned: Owned | undefined,
+  { locks, limits, clock }: Pick<FlowDeps, "locks" | "limits" | "clock">,
+): Promise<Acquired> {
+  const startedMs = clock.monotonicMs();
+  // A wait that uses up the key's lease could only end in a request that may not be sent any more.
+  const leaseEndsMs = (owned?.leaseEndsMs ?? Infinity) - limits.deadlineMs;
+  const untilMs =
+    rules.serialize === "reject" ? startedMs : Math.min(startedMs + waitMs, leaseEndsMs);
+  let pauseMs = FIRST_PAUSE_MS;
+  for (;;) {
+    const answer = await locks.tryLock(id, limits.lockLeaseMs);
+    if (answer.kind === "unavailable") return { kind: "unavailable" };
+    if (answer.kind === "held") {
+      // A grant that took longer than its own lease is none.
+      if (answer.lock.endsMs > clock.monotonicMs()) return answer;
+      answer.lock.release();
+    }
+    if (clock.monotonicMs() + pauseMs > untilMs) return { kind: "locked" };
+    await clock.sleep(pauseMs);
+    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+}

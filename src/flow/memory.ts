@@ -1,0 +1,89 @@
+/**
+ * Reading and writing what is remembered of a resource. A write presents the revision that was read, so that whoever
+ * held the lock too long changes nothing; losing is a normal answer.
+ */
+import { decodeMemory, encodeMemory } from "../core/resource-memory.ts";
+import type { Policy } from "../core/policy.ts";
+import { StoreUnavailable } from "../core/ports.ts";
+import type { Cells } from "../core/resource-ports.ts";
+import type { WriteAnswer } from "../core/record.ts";
+import type { ResourceMemory } from "../core/resource.ts";
+import type { FlowDeps } from "./deps.ts";
+import { writeLater, type Lease } from "./later.ts";
+
+export interface Recalled {
+  readonly memory: ResourceMemory;
+  /** 0 where nothing is remembered. */
+  readonly revision: number;
+  /** The store's clock. */
+  readonly nowMs: number;
+}
+
+/** @throws StoreUnavailable, RecordCorrupt */
+export async function recall(id: string, cells: Pick<Cells, "readCell">): Promise<Recalled> {
+  const { cell, nowMs } = await cells.readCell(id);
+  return { memory: decodeMemory(cell?.value), revision: cell?.revision ?? 0, nowMs };
+}
+
+/**
+ * Who owns a resource is not forgotten before it is deleted: ten years stand for that, because a store without any
+ * end of retention could never be cleaned up.
+ */
+const OWNER_RETENTION_MS = 10 * 365 * 24 * 60 * 60 * 1000;
+
+/** @throws StoreUnavailable, RecordCorrupt */
+export function write(
+  id: string,
+  { revision }: Recalled,
+  memory: ResourceMemory,
+  policy: Policy,
+  cells: Pick<Cells, "writeCell">,
+): Promise<WriteAnswer> {
+  const empty = Object.keys(memory).length === 0;
+  if (empty && revision === 0) return Promise.resolve("done");
+  const value = empty ? undefined : encodeMemory(memory);
+  return cells.writeCell(id, value, revision, retentionMs(memory, policy));
+}
+
+/** `later`: the store is away; it is told in the background until the lease is over, and `settled` is called then. */
+export async function retain(
+  id: string,
+  recalled: Recalled,
+  memory: ResourceMemory,
+  policy: Policy,
+  leaseEndsMs: number,
+  settled: () => void,
+  deps: FlowDeps,
+): Promise<WriteAnswer | "later"> {
+  if (memory === recalled.memory) return "done";
+  const attempt = (): Promise<WriteAnswer> => write(id, recalled, memory, policy, deps.store);
+  try {
+    const answer = await attempt();
+    if (answer === "lost") deps.observer.lostWrite("remember");
+    return answer;
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const lease: Lease = { id, token: "", leaseEndsMs };
+    writeLater(lease, "remember", attempt, deps, settled);
+    return "later";
+  }
+}
+
+/** Frees the slot that a deleted booking had taken, unless somebody else has it by now. */
+export async function freeSlot(
+  slot: NonNullable<ResourceMemory["frees"]>,
+  policy: Policy,
+  deps: FlowDeps,
+): Promise<void> {
+  const recalled = await recall(slot.resource, deps.store);
+  const { owner, ...rest } = recalled.memory;
+  if (owner?.record !== slot.owner) return;
+  const answer = await write(slot.resource, recalled, rest, policy, deps.store);
+  if (answer === "lost") deps.observer.lostWrite("remember");
+}
+
+function retentionMs({ owner, frees }: ResourceMemory, policy: Policy): number {
+  if (owner !== undefined || frees !== undefined) return OWNER_RETENTION_MS;
+  const { completedMs, unknownMs } = policy.retention;
+  return Math.max(completedMs, unknownMs, policy.resource?.afterDelete?.rememberMs ?? 0);
+}
