@@ -98,7 +98,7 @@ t.test(
     const reads: BodyRead[] = [];
     const seen = newEvent();
     const gate = await startGate(t, upstream.url, {
-      listener: { bodyTimeoutMs: 60 },
+      listener: { bodyTimeoutMs: 400 },
       handler: reading(100, (read) => {
         reads.push(read);
         if (reads.length === 2) seen.happen();
