@@ -102,7 +102,7 @@ t.test(
         instance: `urn:idempotency-gateway:record:${refused.header("Idempotency-Record")}`,
         original: {
           method: "POST",
-          target: "/v1/charges?x=1",
+          target: "/v1/charges",
           createdAt: "2026-01-02T03:04:05.000Z",
           status: 201,
           location: "/v1/charges/7",
