@@ -3,17 +3,15 @@
  * client, clock, observer. No implementation lives here, and no type of a library crosses this file.
  */
 import type { Outcome } from "./outcome.ts";
+import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
-  ForgetAnswer,
   HeaderPair,
   RecordedResponse,
   RecordState,
   RecordSummary,
-  Resolution,
-  ResolveAnswer,
   StoredRecord,
   UnknownReason,
   WriteAnswer,

@@ -4,15 +4,14 @@
  */
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
 import { StoreFull } from "../core/ports.ts";
+import { decideForget, decideResolve } from "../core/desk.ts";
 import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,
   decideComplete,
-  decideForget,
   decideMarkUnknown,
   decideRelease,
-  decideResolve,
   summarise,
 } from "../core/record.ts";
 import { SettleHub } from "./signal.ts";
