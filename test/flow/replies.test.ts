@@ -97,6 +97,7 @@ t.test(
       t.equal(refused.header("x-should-retry"), "false");
       t.equal(refused.header("stripe-should-retry"), "false");
       t.equal(refused.header("Retry-After"), undefined);
+      t.equal(refused.header("Idempotency-Expires"), date(EPOCH_MS + DAY_MS));
       t.match(refused.problem(), {
         code: "key-reused",
         instance: `urn:idempotency-gateway:record:${refused.header("Idempotency-Record")}`,

@@ -135,10 +135,17 @@ t.test(
     ] as const) {
       // prettier-ignore
       const line = newLine();
-      line.respond(() => answered(status, "bad gateway", [["X-Via", "inner"]]));
+      line.respond(() =>
+        answered(status, "bad gateway", [
+          ["X-Via", "inner"],
+          ["X-Should-Retry", "true"],
+        ]),
+      );
       const first = await line.ask();
       t.same([first.status, first.text, first.header("X-Via")], [status, "bad gateway", "inner"]);
       t.equal(first.header("Idempotency-Status"), "outcome-unknown");
+      const advice = first.headers.filter(([name]) => name.toLowerCase() === "x-should-retry");
+      t.same(advice, [["x-should-retry", "false"]], "the gateway's own, not the upstream's");
       t.match(await line.record(), { state: "unknown", reason });
       t.equal((await line.ask()).status, 409);
       t.equal(line.calls(), 1);
