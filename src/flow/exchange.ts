@@ -8,6 +8,7 @@
  */
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
 import { originalOf } from "../core/problem.ts";
+import { unknownPolicy } from "../core/route.ts";
 import { retryAfterS } from "../core/recordable.ts";
 import type { RecordSummary, StoredRecord } from "../core/record.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
@@ -84,7 +85,8 @@ async function serve(
   }
   const { admitted } = admission;
   const { id, keyField } = admitted;
-  const about: About = { policy, id, keyField };
+  const resends = unknownPolicy(policy, admitted.method) === "resend";
+  const about: About = { policy, id, keyField, resends };
 
   const claiming = deps.clock.monotonicMs();
   const claimed = await claim(admitted, id, request.gone, deps);
@@ -135,7 +137,8 @@ async function bypass(
     ...causeOf(forwarded),
     upstreamMs: deps.clock.monotonicMs() - sending,
   };
-  return { ...answerForwarded(forwarded, "bypassed", about), facts };
+  // Nothing is recorded, so nothing keeps a retry from being sent.
+  return { ...answerForwarded(forwarded, "bypassed", { ...about, resends: true }), facts };
 }
 
 function causeOf(forwarded: ForwardOutcome): Facts {
