@@ -202,7 +202,7 @@ function answerForwarded(
 
 /** The reply replaces the upstream's answer; a body that is still coming is let go. */
 function dropping(forwarded: ForwardOutcome, answer: Answer): Answer {
-  if (forwarded.kind === "streaming") forwarded.cancel();
+  if (forwarded.kind === "streaming") forwarded.stream.cancel();
   return answer;
 }
 

@@ -4,6 +4,7 @@ import type { ForwardOutcome } from "../../src/core/ports.ts";
 import type { UnknownReason } from "../../src/core/record.ts";
 import { answered, LEASE_MS, newLine } from "../support/flow.ts";
 import { quiet } from "../support/virtual-clock.ts";
+import { bodyStream } from "../support/stream.ts";
 
 const notSent = (status: 502 | 504): ForwardOutcome => ({
   kind: "not-sent",
@@ -170,8 +171,8 @@ function streaming(log: string[], status = 200): ForwardOutcome {
     yield Buffer.from("one,");
     yield Buffer.from("two");
   }
-  const cancel = (): void => void log.push("cancelled");
-  return { kind: "streaming", status, headers: [["Location", "/7"]], stream: body(), cancel };
+  const stream = bodyStream(body(), () => void log.push("cancelled"));
+  return { kind: "streaming", status, headers: [["Location", "/7"]], stream };
 }
 
 t.test(

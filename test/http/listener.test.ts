@@ -6,6 +6,7 @@ import type { Handler } from "../../src/http/listener.ts";
 import { startGate } from "../support/gate.ts";
 import { connectRaw, exchangeRaw } from "../support/raw.ts";
 import { startUpstream } from "../support/upstream.ts";
+import { bodyStream } from "../support/stream.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const text = (value: string) => new TextEncoder().encode(value);
@@ -219,7 +220,7 @@ t.test(
     }
     const gate = await startGate(t, upstream.url, {
       handler: (request, client) =>
-        client.send({ status: 200, headers: [], body: parts(request.target) }),
+        client.send({ status: 200, headers: [], body: bodyStream(parts(request.target)) }),
     });
     const whole = await connectRaw(t, gate.port);
     const broken = await connectRaw(t, gate.port);
@@ -250,7 +251,7 @@ t.test(
           await left.happened;
           for (; given < 100; given += 1) yield Buffer.alloc(100_000);
         }
-        await client.send({ status: 200, headers: [], body: parts() });
+        await client.send({ status: 200, headers: [], body: bodyStream(parts()) });
         await client.send({ status: 200, headers: [], body: text("again") });
         done.happen(given);
       },
@@ -260,6 +261,32 @@ t.test(
     await client.until("first");
     client.reset();
     t.equal(await done.happened, 100);
+    t.equal(upstream.count(), 0);
+  },
+);
+
+t.test(
+  "a stream without end is let go when the client has left and the stop has begun",
+  async (t) => {
+    const upstream = await startUpstream(t);
+    const cancelled = newEvent();
+    const gate = await startGate(t, upstream.url, {
+      handler: async (_request, client) => {
+        async function* endless() {
+          yield text("some");
+          await cancelled.happened;
+          throw new Error("let go");
+        }
+        const body = bodyStream(endless(), () => cancelled.happen());
+        await client.send({ status: 200, headers: [], body });
+      },
+    });
+    const client = await connectRaw(t, gate.port);
+    client.send(GET);
+    await client.until("some");
+    await gate.listener.stop(1);
+    await cancelled.happened;
+    t.match(await client.read(), { complete: false });
     t.equal(upstream.count(), 0);
   },
 );
@@ -274,7 +301,7 @@ t.test("a handler that fails: 500 if nothing was sent, otherwise the answer is c
           yield text("some");
           await new Promise(() => undefined);
         }
-        void client.send({ status: 200, headers: [], body: endless() });
+        void client.send({ status: 200, headers: [], body: bodyStream(endless()) });
         await delay(0);
       }
       throw Object.assign(new Error("canary"), { code: "E_TEST" });
