@@ -40,7 +40,9 @@ export async function startBreakableScene(
       return embeddedScene(t, await scene(`file:${dir}`), dir);
     }
     case "redis": {
-      const redis = await startRedis(t);
+      // Killed and started again it still has every write that it acknowledged.
+      const args = ["--appendonly", "yes", "--appendfsync", "always"];
+      const redis = await startRedis(t, { args });
       const made = await scene(redis.url);
       return {
         ...made,
