@@ -15,10 +15,12 @@ import type { SettleBus } from "./store/embedded.ts";
 
 type ToWorker =
   | { readonly type: "start"; readonly config: GatewayConfig }
+  | { readonly type: "stop" }
   | { readonly type: "settled"; readonly id: string };
 
 type ToPrimary =
-  | { readonly type: "listening"; readonly address: Address }
+  | { readonly type: "up" }
+  | { readonly type: "listening"; readonly address: Address; readonly pid: number }
   | { readonly type: "failed"; readonly reason: string }
   | { readonly type: "settled"; readonly id: string };
 
@@ -92,7 +94,7 @@ class Crew {
       workers.map(async (worker) => {
         if (worker.isDead()) return;
         const ended = once(worker, "exit");
-        worker.process.kill("SIGTERM");
+        tell(worker, { type: "stop" });
         await ended;
       }),
     );
@@ -101,10 +103,11 @@ class Crew {
   #fork(): Promise<Address> {
     const worker = cluster.fork();
     return new Promise((resolve, reject) => {
-      worker.on("online", () => tell(worker, { type: "start", config: this.#config }));
       worker.on("message", (message: ToPrimary) => {
+        if (message.type === "up") tell(worker, { type: "start", config: this.#config });
         if (message.type === "listening") {
           this.#listening.add(worker.id);
+          this.#log.event("info", "worker listening", { worker: worker.id, pid: message.pid });
           resolve(message.address);
         }
         if (message.type === "failed") reject(new Error(message.reason));
@@ -139,9 +142,12 @@ function tell(worker: Worker, message: ToWorker): void {
   if (worker.isConnected()) worker.send(message, () => undefined);
 }
 
-/** The body of a worker process: waits for its configuration, serves, and stops when told or orphaned. */
+/** The body of a worker process: asks for its configuration, serves, and stops when told or orphaned. */
 export async function runWorker(): Promise<number> {
-  const config = await started();
+  // Told before anything is served, so that a stop that comes early is not missed.
+  const stopping = stopAsked();
+  const config = await Promise.race([started(), stopping]);
+  if (config === undefined) return 0;
   const log = createLog({ level: config.log.level, worker: cluster.worker?.id ?? 0 });
   const crash = (error: unknown): void => {
     log.failure("the worker failed and ends", error);
@@ -149,7 +155,6 @@ export async function runWorker(): Promise<number> {
   };
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
-  const stopping = Promise.race([stopSignal(log), once(process, "disconnect")]);
   const metrics = createMetrics({
     version,
     routes: config.routes.map((route) => route.policy.route),
@@ -158,7 +163,7 @@ export async function runWorker(): Promise<number> {
   try {
     const store = openStore(config.store, settleBus());
     const serving = createServing(config, { store, metrics, log });
-    await say({ type: "listening", address: await serving.start() });
+    await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
     await serving.stop();
     await store.close();
@@ -170,6 +175,10 @@ export async function runWorker(): Promise<number> {
   }
 }
 
+/**
+ * Asks, because a message that the primary sends by itself may come while this program is still loading, when nobody
+ * listens, and would be lost.
+ */
 function started(): Promise<GatewayConfig> {
   return new Promise((resolve) => {
     const onMessage = (message: ToWorker): void => {
@@ -178,6 +187,25 @@ function started(): Promise<GatewayConfig> {
       resolve(message.config);
     };
     process.on("message", onMessage);
+    void say({ type: "up" });
+  });
+}
+
+/**
+ * The primary's word, a signal, or the primary's end. Unlike in the primary a second one is nothing new: a terminal and
+ * a service manager signal every process of the gateway, and then the primary's word follows.
+ */
+function stopAsked(): Promise<void> {
+  // Node would end an orphan in the middle of its calls. This one finishes and records them.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
+  return new Promise((resolve) => {
+    const onMessage = (message: ToWorker): void => {
+      if (message.type === "stop") resolve();
+    };
+    process.on("message", onMessage);
+    process.on("disconnect", () => resolve());
+    process.on("SIGTERM", () => resolve());
+    process.on("SIGINT", () => resolve());
   });
 }
 

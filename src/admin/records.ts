@@ -3,14 +3,8 @@
  * targets only the path, and of recorded headers only `Location` and `Content-Type`.
  */
 import type { ListQuery, RecordDesk } from "../core/ports.ts";
-import {
-  type ForgetAnswer,
-  type RecordState,
-  type RecordSummary,
-  type Resolution,
-  type ResolveAnswer,
-  summarise,
-} from "../core/record.ts";
+import type { ForgetAnswer, Resolution, ResolveAnswer } from "../core/desk.ts";
+import { type RecordState, type RecordSummary, summarise } from "../core/record.ts";
 import { type AdminReply, json, noContent, problem } from "./reply.ts";
 
 /** What an operator did, for the log. `failed`: the store gave no answer, so it may or may not have happened. */

@@ -35,7 +35,7 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Loa
   const variables = readEnvironment(env);
   const file = flags.config ?? variables.config ?? packagedFile();
   const read = file === undefined ? ({ kind: "tree", tree: {} } as const) : readYaml(file);
-  const outside = [...variables.problems, ...flags.problems];
+  const outside = [...nodeFaults(env), ...variables.problems, ...flags.problems];
   const assignments = [...variables.assignments, ...flags.assignments];
   const built = build(read.kind === "tree" ? read.tree : {}, assignments, file ?? BUILT_IN);
   const problems = [
@@ -50,6 +50,13 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Loa
   if (flags.actions.has("print-config")) return { kind: "print", text: printConfig(built.config) };
   const kind = flags.actions.has("check") ? "check" : "run";
   return { kind, config: built.config, file: file ?? BUILT_IN };
+}
+
+/** Node's parser made lenient lets requests through that two readers understand in two ways: not behind a proxy. */
+function nodeFaults(env: NodeJS.ProcessEnv): readonly string[] {
+  return /(^|\s)--insecure-http-parser\b/.test(env["NODE_OPTIONS"] ?? "")
+    ? ["NODE_OPTIONS: --insecure-http-parser opens the gateway to request smuggling; remove it"]
+    : [];
 }
 
 /** The one place in the gateway that reads the environment. */

@@ -4,17 +4,15 @@
  */
 import type { Cells } from "./resource-ports.ts";
 import type { Outcome } from "./outcome.ts";
+import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
-  ForgetAnswer,
   HeaderPair,
   RecordedResponse,
   RecordState,
   RecordSummary,
-  Resolution,
-  ResolveAnswer,
   StoredRecord,
   UnknownReason,
   WriteAnswer,
@@ -132,10 +130,14 @@ export type ForwardOutcome =
       readonly kind: "streaming";
       readonly status: number;
       readonly headers: readonly HeaderPair[];
-      readonly stream: AsyncIterable<Uint8Array>;
-      /** Lets the rest of the answer go unread. */
-      readonly cancel: () => void;
+      readonly stream: BodyStream;
     };
+
+/** A body that is still coming. Breaks where the answer does not come whole. */
+export interface BodyStream extends AsyncIterable<Uint8Array> {
+  /** Lets the rest go unread. */
+  cancel(): void;
+}
 
 export interface UpstreamAnswer {
   readonly status: number;
@@ -177,11 +179,14 @@ export interface InboundRequest {
 export interface Reply {
   readonly status: number;
   readonly headers: readonly HeaderPair[];
-  readonly body: Uint8Array | AsyncIterable<Uint8Array>;
+  readonly body: Uint8Array | BodyStream;
 }
 
 export interface Client {
-  /** Resolves when the reply is written or the client is gone. A stream is read to its end either way. */
+  /**
+   * Resolves when the reply is written or the client is gone. A stream is read on for a while for a client that has
+   * left, so that the upstream's work is not cut short by it, and then let go: it may have no end.
+   */
   send(reply: Reply): Promise<void>;
   /**
    * Hands the request to the tunnel, with what was already read of its body. `told` is added to the reply's fields.

@@ -117,6 +117,7 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
 /** What a refused request collided with: enough to recognise it, nothing of the stored payload. */
 export interface Original {
   readonly method: string;
+  /** The path alone. A query may carry secrets, and callers without credentials share one scope. */
   readonly target: string;
   /** When its key was first claimed, RFC 3339. */
   readonly createdAt: string;
@@ -128,7 +129,7 @@ export interface Original {
 export function originalOf(record: RecordSummary | StoredRecord): Original {
   const original: Original = {
     method: record.method,
-    target: record.target,
+    target: record.target.split("?", 1)[0] ?? "",
     createdAt: new Date(record.createdAtMs).toISOString(),
   };
   if (record.state !== "completed" || record.response === undefined) return original;

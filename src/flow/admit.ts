@@ -209,7 +209,10 @@ function parse(
     policy.fingerprint.body === "json" ||
     policy.key.source.from === "body" ||
     (policy.resource !== undefined && policy.resource.id.from !== "path");
-  if (!wanted || body.byteLength === 0 || !isJson(mediaType(request.headers))) return undefined;
+  // Coded bytes (gzip) are not decoded here: what inflates to a gigabyte must not do so before the claim.
+  const coded = request.headers.some(([name]) => name.toLowerCase() === "content-encoding");
+  const isText = body.byteLength > 0 && !coded && isJson(mediaType(request.headers));
+  if (!wanted || !isText) return undefined;
   return readJson(body);
 }
 

@@ -15,6 +15,8 @@ export interface About {
   readonly policy: Policy;
   readonly id?: string;
   readonly keyField?: string | undefined;
+  /** Whether a retry of an unknown outcome goes to the upstream again. */
+  readonly resends?: boolean;
 }
 
 /** A reply with the word for it. */
@@ -32,12 +34,16 @@ export interface ProblemExtras {
   readonly expiresAtMs?: number;
 }
 
+const RESENT =
+  "The request was sent to the upstream and its answer was lost, so it may have been executed. Sent again with the same key, it goes to the upstream again.";
+
 export function problemAnswer(code: ProblemCode, about: About, extras: ProblemExtras = {}): Answer {
   const { policy, id } = about;
+  const detail = code === "outcome-unknown" && about.resends === true ? RESENT : extras.detail;
   const rendered = renderProblem({
     code,
     status: extras.status ?? statusOf(code, policy),
-    ...(extras.detail !== undefined && { detail: extras.detail }),
+    ...(detail !== undefined && { detail }),
     ...(id !== undefined && { recordId: id }),
     ...(extras.original !== undefined && { original: extras.original }),
     docsUrl: policy.docsUrl,

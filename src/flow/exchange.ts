@@ -7,6 +7,7 @@
  * that hangs up changes nothing.
  */
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
+import { unknownPolicy } from "../core/route.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
@@ -98,7 +99,8 @@ async function serve(
   const { keyed } = admitted;
   if (keyed === undefined) return execute(admitted, undefined, request, { policy }, {}, deps);
 
-  const about: About = { policy, id: keyed.id, keyField: keyed.keyField };
+  const resends = unknownPolicy(policy, admitted.method) === "resend";
+  const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends };
   const claiming = deps.clock.monotonicMs();
   const claimed = await claim(admitted, keyed, request.gone, deps);
   const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };
@@ -166,7 +168,8 @@ async function bypass(
     ...causeOf(forwarded),
     upstreamMs: deps.clock.monotonicMs() - sending,
   };
-  return { ...answerForwarded(forwarded, "bypassed", about), facts };
+  // Nothing is recorded, so nothing keeps a retry from being sent.
+  return { ...answerForwarded(forwarded, "bypassed", { ...about, resends: true }), facts };
 }
 
 function causeOf(forwarded: ForwardOutcome): Facts {

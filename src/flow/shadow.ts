@@ -12,8 +12,9 @@ import {
   type Client,
   type ExchangeReport,
   type Passed,
+  type StoreOperation,
 } from "../core/ports.ts";
-import type { HeaderPair, RecordedResponse } from "../core/record.ts";
+import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import type { Admission, Admitted } from "./admit.ts";
 import { claim, type Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
@@ -58,19 +59,36 @@ export async function shadow(
   };
 }
 
-/** Remembers that the operation ran, and its status; an observation that is lost costs a count, nothing else. */
+/** Remembers how the operation ended; an observation that is lost costs a count, nothing else. */
 async function note(owned: Owned, passed: Passed, policy: Policy, deps: FlowDeps): Promise<void> {
-  const { id, token } = owned;
-  const ran = passed.outcome === "passed" && verdictOn(passed.status, policy) === "record";
-  const response: RecordedResponse = { status: passed.status, headers: [], body: undefined };
   try {
-    const written = ran
-      ? (await deps.store.complete(id, token, response, policy.retention.completedMs)).kind
-      : await deps.store.release(id, token);
-    if (written === "lost") deps.observer.lostWrite(ran ? "complete" : "release");
+    const [operation, answer] = await written(owned, passed, policy, deps.store);
+    if (answer === "lost") deps.observer.lostWrite(operation);
   } catch (error) {
     // Counted by the store's own metrics; the caller was served by the upstream and must not hear of it.
     if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
+  }
+}
+
+async function written(
+  { id, token }: Owned,
+  { outcome, status }: Passed,
+  policy: Policy,
+  store: FlowDeps["store"],
+): Promise<[StoreOperation, WriteAnswer]> {
+  const { completedMs, unknownMs } = policy.retention;
+  const verdict = outcome === "passed" ? verdictOn(status, policy) : "release";
+  switch (verdict) {
+    case "record": {
+      const response: RecordedResponse = { status, headers: [], body: undefined };
+      return ["complete", (await store.complete(id, token, response, completedMs)).kind];
+    }
+    case "unknown": {
+      const reason = status === 504 ? "timeout" : "reset";
+      return ["mark-unknown", await store.markUnknown(id, token, reason, unknownMs)];
+    }
+    case "release":
+      return ["release", await store.release(id, token)];
   }
 }
 

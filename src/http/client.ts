@@ -39,7 +39,9 @@ export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number)
 export interface ClientHooks {
   readonly tunnel: Tunnel;
   /** From here on the turn is a stream that a stop need not wait for without end. */
-  onPass(): void;
+  onStream(): void;
+  /** How long a stream is read on for a client that has left. */
+  drainMs(): number;
   /** A reply whose head must not stand on the wire was replaced by a problem. */
   onUnsendable(error: unknown): void;
 }
@@ -48,8 +50,9 @@ export interface ClientHooks {
 export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHooks): Client {
   return {
     async send(reply) {
+      if (!(reply.body instanceof Uint8Array)) hooks.onStream();
       try {
-        await sendReply(turn, reply);
+        await sendReply(turn, reply, () => hooks.drainMs());
       } catch (error) {
         // Header names and values are checked by Node on the way out; a record that was tampered with ends here
         // instead of splitting the answer.
@@ -58,7 +61,7 @@ export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHook
       }
     },
     pass(read, told) {
-      hooks.onPass();
+      hooks.onStream();
       const { target, forwardHeaders: headers } = request;
       return hooks.tunnel.pass(turn, { target, headers, read, told });
     },

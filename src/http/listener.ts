@@ -43,6 +43,9 @@ export interface Listener {
 
 export type Handler = (request: InboundRequest, client: Client) => Promise<void>;
 
+/** How long an answer that is streamed is read on when its client has left. */
+const DRAIN_MS = 30_000;
+
 export function createListener(
   options: ListenerOptions,
   tunnel: Tunnel,
@@ -176,7 +179,8 @@ class HttpListener implements Listener {
     this.#work.add((becomeStream) => {
       const client = newClient(turn, request, {
         tunnel: this.#tunnel,
-        onPass: becomeStream,
+        onStream: becomeStream,
+        drainMs: () => (this.#draining ? 0 : DRAIN_MS),
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
       });
       return this.#run(turn, () => this.#handler(request, client), startedMs);

@@ -29,9 +29,13 @@ export function inviteBody(turn: Turn): void {
  * Sends a reply. Resolves when it is handed to the operating system or the client is gone. Rejects only when the head
  * is not one that may stand on the wire, and then nothing was sent.
  */
-export async function sendReply(turn: Turn, reply: Reply): Promise<void> {
+export async function sendReply(
+  turn: Turn,
+  reply: Reply,
+  drainMs: () => number = () => 0,
+): Promise<void> {
   const { req, res } = turn;
-  if (isOver(turn)) return drain(reply.body);
+  if (isOver(turn)) return drain(reply.body, drainMs());
   // Lets the parser finish the segment that it is in: a small body mostly came along with its head.
   await Promise.resolve();
   const buffered = reply.body instanceof Uint8Array ? reply.body : undefined;
@@ -47,7 +51,7 @@ export async function sendReply(turn: Turn, reply: Reply): Promise<void> {
   // With its reason, because a failed attempt at another head leaves that one's behind.
   res.writeHead(reply.status, STATUS_CODES[reply.status] ?? "", flat(headers));
   if (buffered === undefined) {
-    if (!(await writeStream(res, reply.body, bodiless))) return;
+    if (!(await writeStream(res, reply.body, bodiless, drainMs))) return;
   } else if (early && !bodiless) {
     res.write(buffered);
   }
@@ -99,8 +103,14 @@ async function writeStream(
   res: ServerResponse,
   body: Reply["body"],
   bodiless: boolean,
+  drainMs: () => number,
 ): Promise<boolean> {
   res.flushHeaders();
+  let letGo: NodeJS.Timeout | undefined;
+  const onClose = (): void => {
+    letGo = setTimeout(() => cancel(body), drainMs());
+  };
+  res.once("close", onClose);
   try {
     for await (const chunk of asStream(body)) {
       if (bodiless || res.destroyed) continue;
@@ -111,8 +121,15 @@ async function writeStream(
     // with a reset, because an answer that only a close delimits would look whole.
     cut(res);
     return false;
+  } finally {
+    res.off("close", onClose);
+    clearTimeout(letGo);
   }
   return !res.destroyed;
+}
+
+function cancel(body: Reply["body"]): void {
+  if (!(body instanceof Uint8Array)) body.cancel();
 }
 
 async function* asStream(body: Reply["body"]): AsyncIterable<Uint8Array> {
@@ -120,12 +137,15 @@ async function* asStream(body: Reply["body"]): AsyncIterable<Uint8Array> {
   else yield* body;
 }
 
-/** Reads a stream that nobody is left to see, so that what waits for its end learns of it. */
-async function drain(body: Reply["body"]): Promise<void> {
+/** Reads a stream that nobody is left to see, for a while, so that what waits for its end learns of it. */
+async function drain(body: Reply["body"], drainMs: number): Promise<void> {
+  const letGo = setTimeout(() => cancel(body), drainMs);
   try {
     for await (const chunk of asStream(body)) void chunk;
   } catch {
     // As in `writeStream`: its maker knows, and there is no client to tell.
+  } finally {
+    clearTimeout(letGo);
   }
 }
 

@@ -48,6 +48,9 @@ const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[\w\-.~%!$&'()*+;=]+)(?::\d{1,5})?$/;
 /** Fields that decide about framing, routing and identity: `Connection` must not name them, nor a twin stand in. */
 const PROTECTED = ["authorization", "content-type", "content-length", "cookie", "host"];
 
+/** Only the gateway says it; a client's own is dropped on the way to the upstream. */
+const FENCE = "idempotency-fence";
+
 export function headOf(req: IncomingMessage): Head {
   return {
     method: req.method ?? "",
@@ -92,7 +95,8 @@ function screenFields(head: Head, rules: ScreenRules): Refused | undefined {
     counts.set(lower, (counts.get(lower) ?? 0) + 1);
     // CGI-like upstreams read `x_forwarded_for` and `x-forwarded-for` as one name.
     const twin = lower.replaceAll("_", "-");
-    if (twin !== lower && (protectedNames.has(twin) || isForwardingField(twin))) {
+    if (twin === lower) continue;
+    if (protectedNames.has(twin) || isForwardingField(twin) || twin === FENCE) {
       return refused("Write header names with hyphens, not underscores.");
     }
   }

@@ -226,8 +226,10 @@ class Call implements Dispatcher.DispatchHandler {
       kind: "streaming",
       status: this.#status,
       headers: this.#headers,
-      stream,
-      cancel: () => stream.destroy(),
+      stream: {
+        [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
+        cancel: () => void stream.destroy(),
+      },
     });
   }
 }

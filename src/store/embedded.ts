@@ -8,15 +8,14 @@ import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
+import { decideForget, decideResolve } from "../core/desk.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,
   decideComplete,
-  decideForget,
   decideMarkUnknown,
   decideRelease,
-  decideResolve,
 } from "../core/record.ts";
 import { decodeRecord, decodeSummary, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";

@@ -3,15 +3,14 @@
  * no other process sees it. Expired records make room; a live record is never evicted to make room for another.
  */
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
+import { decideForget, decideResolve } from "../core/desk.ts";
 import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,
   decideComplete,
-  decideForget,
   decideMarkUnknown,
   decideRelease,
-  decideResolve,
   summarise,
 } from "../core/record.ts";
 import { ExpiringMap } from "./expiring-map.ts";

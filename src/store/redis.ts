@@ -4,16 +4,16 @@
  * clock is the only one.
  */
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
+import { RESOLVED_TOKEN } from "../core/desk.ts";
+import type { ForgetAnswer, ResolveAnswer } from "../core/desk.ts";
 import type {
   CompleteAnswer,
-  ForgetAnswer,
   RecordedResponse,
   RecordSummary,
-  ResolveAnswer,
   StoredRecord,
   WriteAnswer,
 } from "../core/record.ts";
-import { asOf, RESOLVED_TOKEN } from "../core/record.ts";
+import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary, encodeResponseHead } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";

@@ -1,12 +1,7 @@
 /** A desk over a few records that run through all states, for the admin port to show and change. */
 import type { ListPage, ListQuery, RecordDesk } from "../../src/core/ports.ts";
-import {
-  asOf,
-  decideForget,
-  decideResolve,
-  type StoredRecord,
-  summarise,
-} from "../../src/core/record.ts";
+import { decideForget, decideResolve } from "../../src/core/desk.ts";
+import { asOf, type StoredRecord, summarise } from "../../src/core/record.ts";
 
 export const NOW_MS = Date.parse("2026-01-02T03:04:05.678Z");
 

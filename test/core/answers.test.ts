@@ -97,7 +97,7 @@ t.test("a problem names its record, its documentation and what it collided with"
   t.match(JSON.parse(Buffer.from(body).toString()), {
     detail: "Use another key.",
     instance: `urn:idempotency-gateway:record:${completed.id}`,
-    original: { method: "POST", target: "/v1/charges?x=1", createdAt: "2026-01-02T03:04:05.006Z" },
+    original: { method: "POST", target: "/v1/charges", createdAt: "2026-01-02T03:04:05.006Z" },
   });
 });
 

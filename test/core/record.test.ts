@@ -1,15 +1,13 @@
 /** Every state of a record against every operation, as a table, and what holds however the operations are mixed. */
 import * as fc from "fast-check";
 import t from "tap";
+import { RESOLVED_TOKEN, decideForget, decideResolve } from "../../src/core/desk.ts";
 import {
   asOf,
   decideClaim,
   decideComplete,
-  decideForget,
   decideMarkUnknown,
   decideRelease,
-  decideResolve,
-  RESOLVED_TOKEN,
   summarise,
 } from "../../src/core/record.ts";
 import type {

@@ -67,7 +67,10 @@ t.test("bad keys and bodies are refused before anything is claimed or sent", asy
 t.test("exactly the limit is read, one byte more is refused", async (t) => {
   const line = newLine();
   t.equal((await line.ask({ body: "x".repeat(1024) })).status, 201);
-  t.equal((await line.ask({ key: "2", body: "x".repeat(1025) })).status, 413);
+  const refused = await line.ask({ key: "2", body: "x".repeat(1025) });
+  t.equal(refused.status, 413);
+  t.equal(refused.header("Idempotency-Key"), "2");
+  t.match(refused.header("Idempotency-Record"), /^[0-9a-f]{64}$/);
   t.equal(line.calls(), 1);
 });
 

@@ -97,12 +97,13 @@ t.test(
       t.equal(refused.header("x-should-retry"), "false");
       t.equal(refused.header("stripe-should-retry"), "false");
       t.equal(refused.header("Retry-After"), undefined);
+      t.equal(refused.header("Idempotency-Expires"), date(EPOCH_MS + DAY_MS));
       t.match(refused.problem(), {
         code: "key-reused",
         instance: `urn:idempotency-gateway:record:${refused.header("Idempotency-Record")}`,
         original: {
           method: "POST",
-          target: "/v1/charges?x=1",
+          target: "/v1/charges",
           createdAt: "2026-01-02T03:04:05.000Z",
           status: 201,
           location: "/v1/charges/7",

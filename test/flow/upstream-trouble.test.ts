@@ -4,6 +4,7 @@ import type { ForwardOutcome } from "../../src/core/ports.ts";
 import type { UnknownReason } from "../../src/core/record.ts";
 import { answered, LEASE_MS, newLine } from "../support/flow.ts";
 import { quiet } from "../support/virtual-clock.ts";
+import { bodyStream } from "../support/stream.ts";
 
 const notSent = (status: 502 | 504): ForwardOutcome => ({
   kind: "not-sent",
@@ -135,10 +136,17 @@ t.test(
     ] as const) {
       // prettier-ignore
       const line = newLine();
-      line.respond(() => answered(status, "bad gateway", [["X-Via", "inner"]]));
+      line.respond(() =>
+        answered(status, "bad gateway", [
+          ["X-Via", "inner"],
+          ["X-Should-Retry", "true"],
+        ]),
+      );
       const first = await line.ask();
       t.same([first.status, first.text, first.header("X-Via")], [status, "bad gateway", "inner"]);
       t.equal(first.header("Idempotency-Status"), "outcome-unknown");
+      const advice = first.headers.filter(([name]) => name.toLowerCase() === "x-should-retry");
+      t.same(advice, [["x-should-retry", "false"]], "the gateway's own, not the upstream's");
       t.match(await line.record(), { state: "unknown", reason });
       t.equal((await line.ask()).status, 409);
       t.equal(line.calls(), 1);
@@ -163,8 +171,8 @@ function streaming(log: string[], status = 200): ForwardOutcome {
     yield Buffer.from("one,");
     yield Buffer.from("two");
   }
-  const cancel = (): void => void log.push("cancelled");
-  return { kind: "streaming", status, headers: [["Location", "/7"]], stream: body(), cancel };
+  const stream = bodyStream(body(), () => void log.push("cancelled"));
+  return { kind: "streaming", status, headers: [["Location", "/7"]], stream };
 }
 
 t.test(

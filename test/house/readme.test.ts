@@ -97,7 +97,7 @@ t.test("the configuration example is valid", async (t) => {
 t.test("the flags are those that --help prints", async (t) => {
   const loaded = loadConfig(["--help"], {});
   if (loaded.kind !== "help") throw new Error("no help");
-  const flags = [...loaded.text.matchAll(/^ {2}(--[a-z-]+)/gm)].map((match) => match[1]);
+  const flags = [...loaded.text.matchAll(/^ {2}(--[a-z-]+)/gm)].map((match) => match[1] ?? "");
   const section = README.slice(README.indexOf("## Configuration"), README.indexOf("## Operating"));
   for (const flag of flags) t.ok(section.includes(`  ${flag} `), flag);
 });

@@ -84,7 +84,7 @@ t.test(
     const upstream = await startUpstream(t, {
       onHead: (req) => void (req.url === "/reads" ? req.resume() : req.pause()),
     });
-    const gate = await startGate(t, upstream.url, { tunnel: { timeoutMs: 60 } });
+    const gate = await startGate(t, upstream.url, { tunnel: { timeoutMs: 300 } });
     const client = await connectRaw(t, gate.port);
     client.send("PUT /reads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
     const starved = await client.read();
@@ -103,7 +103,7 @@ t.test(
 
 t.test("an upload that moves is not late, however long it takes", async (t) => {
   const upstream = await startUpstream(t);
-  const gate = await startGate(t, upstream.url, { tunnel: { timeoutMs: 150 } });
+  const gate = await startGate(t, upstream.url, { tunnel: { timeoutMs: 600 } });
   const client = await connectRaw(t, gate.port);
   client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
   const started = performance.now();
@@ -112,9 +112,9 @@ t.test("an upload that moves is not late, however long it takes", async (t) => {
     client.send("a");
     sent += 1;
     if (sent === 10) clearInterval(drip);
-  }, 40);
+  }, 80);
   t.match(await client.read(), { status: 200 });
-  t.ok(performance.now() - started > 150);
+  t.ok(performance.now() - started > 600);
   t.equal((await upstream.arrived(1)).body.length, 10);
   t.equal(upstream.count(), 1);
 });
@@ -219,7 +219,7 @@ t.test("property: tampered bytes never become a call that the gateway did not se
     { numRuns: 200 },
   );
   t.equal((await exchangeRaw(t, gate.port, GET)).status, 200, "alive");
-  t.ok(told.size > 100, `${told.size} calls told`);
+  t.ok(told.size > 50, `${told.size} calls told`);
 });
 
 function mutate(text: string, change: { at: number; remove: number; insert: string }): string {

@@ -6,6 +6,7 @@ import type { Handler } from "../../src/http/listener.ts";
 import { startGate } from "../support/gate.ts";
 import { connectRaw, exchangeRaw } from "../support/raw.ts";
 import { startUpstream } from "../support/upstream.ts";
+import { bodyStream } from "../support/stream.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const text = (value: string) => new TextEncoder().encode(value);
@@ -72,6 +73,9 @@ t.test("over the limit: told before the body is sent, and never by a reset", asy
   const answer = await chunked.read();
   t.match(answer, { status: 413, complete: true });
   t.equal(answer.header("connection"), "close");
+  // Somebody else's whole exchange later, the connection still takes what this one has under way.
+  await exchangeRaw(t, gate.port, GET);
+  t.equal(chunked.socket.readableEnded, false);
   chunked.send("0\r\n\r\n");
   await chunked.closed;
 
@@ -82,6 +86,7 @@ t.test("over the limit: told before the body is sent, and never by a reset", asy
   t.match(reads, [
     { kind: "too-large", read: { length: 0 } },
     { kind: "too-large", read: Buffer.from("abcde") },
+    { kind: "body" },
     { kind: "too-large" },
   ]);
   t.equal(upstream.count(), 0);
@@ -94,7 +99,7 @@ t.test(
     const reads: BodyRead[] = [];
     const seen = newEvent();
     const gate = await startGate(t, upstream.url, {
-      listener: { bodyTimeoutMs: 60 },
+      listener: { bodyTimeoutMs: 400 },
       handler: reading(100, (read) => {
         reads.push(read);
         if (reads.length === 2) seen.happen();
@@ -215,7 +220,7 @@ t.test(
     }
     const gate = await startGate(t, upstream.url, {
       handler: (request, client) =>
-        client.send({ status: 200, headers: [], body: parts(request.target) }),
+        client.send({ status: 200, headers: [], body: bodyStream(parts(request.target)) }),
     });
     const whole = await connectRaw(t, gate.port);
     const broken = await connectRaw(t, gate.port);
@@ -246,7 +251,7 @@ t.test(
           await left.happened;
           for (; given < 100; given += 1) yield Buffer.alloc(100_000);
         }
-        await client.send({ status: 200, headers: [], body: parts() });
+        await client.send({ status: 200, headers: [], body: bodyStream(parts()) });
         await client.send({ status: 200, headers: [], body: text("again") });
         done.happen(given);
       },
@@ -256,6 +261,32 @@ t.test(
     await client.until("first");
     client.reset();
     t.equal(await done.happened, 100);
+    t.equal(upstream.count(), 0);
+  },
+);
+
+t.test(
+  "a stream without end is let go when the client has left and the stop has begun",
+  async (t) => {
+    const upstream = await startUpstream(t);
+    const cancelled = newEvent();
+    const gate = await startGate(t, upstream.url, {
+      handler: async (_request, client) => {
+        async function* endless() {
+          yield text("some");
+          await cancelled.happened;
+          throw new Error("let go");
+        }
+        const body = bodyStream(endless(), () => cancelled.happen());
+        await client.send({ status: 200, headers: [], body });
+      },
+    });
+    const client = await connectRaw(t, gate.port);
+    client.send(GET);
+    await client.until("some");
+    await gate.listener.stop(1);
+    await cancelled.happened;
+    t.match(await client.read(), { complete: false });
     t.equal(upstream.count(), 0);
   },
 );
@@ -270,7 +301,7 @@ t.test("a handler that fails: 500 if nothing was sent, otherwise the answer is c
           yield text("some");
           await new Promise(() => undefined);
         }
-        void client.send({ status: 200, headers: [], body: endless() });
+        void client.send({ status: 200, headers: [], body: bodyStream(endless()) });
         await delay(0);
       }
       throw Object.assign(new Error("canary"), { code: "E_TEST" });

@@ -195,7 +195,7 @@ t.test("refused: 502 with Retry-After; a silent upstream: 504; both as problems"
 
   const upstream = await startUpstream(t);
   upstream.hold();
-  const slow = await startGate(t, upstream.url, { tunnel: { timeoutMs: 50 } });
+  const slow = await startGate(t, upstream.url, { tunnel: { timeoutMs: 300 } });
   const late = await exchangeRaw(t, slow.port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   t.match(late, { status: 504 });
   t.equal(late.header("retry-after"), "1");

@@ -196,7 +196,7 @@ t.test("no answer to the handshake: 502, 502 and 504 as problems", async (t) => 
   t.equal(cut.status, 502);
 
   const silent = await startRawUpstream(t, () => undefined);
-  const gate = await startGate(t, silent.url, { tunnel: { timeoutMs: 30 } });
+  const gate = await startGate(t, silent.url, { tunnel: { timeoutMs: 300 } });
   t.equal((await exchangeRaw(t, gate.port, HANDSHAKE)).status, 504);
   t.equal(silent.count() + closing.count() + gone.count(), 2);
 });

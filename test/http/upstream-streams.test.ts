@@ -131,8 +131,8 @@ t.test("cancel lets the rest go: the connection is closed", async (t) => {
   const streaming = streamOf(await sendTo(t, upstream.url).send());
   const { socket } = await upstream.arrived(1);
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  streaming.cancel();
-  streaming.cancel();
+  streaming.stream.cancel();
+  streaming.stream.cancel();
   await closed;
   await t.rejects(read(streaming.stream));
 });

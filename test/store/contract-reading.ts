@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import type { Test } from "tap";
 import type { Store } from "../../src/core/ports.ts";
+import { RESOLVED_TOKEN } from "../../src/core/desk.ts";
 import type { RecordedResponse } from "../../src/core/record.ts";
-import { RESOLVED_TOKEN } from "../../src/core/record.ts";
 import type { MakeStore } from "./contract-values.ts";
 import { answerOf, claimOf, DAY_MS, hex } from "./contract-values.ts";
 

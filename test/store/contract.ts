@@ -153,6 +153,25 @@ async function ownerWrites(t: Test, makeStore: MakeStore): Promise<void> {
     t.same(await store.claim(claimOf({ id: claim.id })), { kind: "granted", fence: 1 });
   });
 
+  t.test(
+    "a resend that is given back leaves the outcome unknown, and fences never fall",
+    async (t) => {
+      const claim = claimOf({ onUnknown: "resend" });
+      await store.claim(claim);
+      await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS);
+      const second = { ...claim, token: hex(16) };
+      await store.claim(second);
+      const before = await store.inspect(claim.id);
+      t.equal(await store.release(claim.id, second.token), "done");
+      const { id, token } = second;
+      const expiresAtMs = before?.expiresAtMs;
+      const unknown = { state: "unknown", reason: "crash", fence: 2, id, token, expiresAtMs };
+      t.match(await store.inspect(claim.id), unknown);
+      t.equal(await store.release(claim.id, second.token), "lost");
+      t.same(await store.claim({ ...claim, token: hex(16) }), { kind: "granted", fence: 3 });
+    },
+  );
+
   t.test("release refuses what is unknown or completed", async (t) => {
     const claim = claimOf();
     await store.claim(claim);

@@ -7,6 +7,8 @@ export interface CallOptions {
   readonly body?: string | Uint8Array;
   /** Hangs up when it aborts; the call then rejects. */
   readonly signal?: AbortSignal;
+  /** Keeps connections; default: one of its own for each call. */
+  readonly agent?: http.Agent;
 }
 
 export interface Answer {
@@ -20,13 +22,13 @@ export interface Answer {
   json(): Record<string, unknown>;
 }
 
-/** One request on a connection of its own. Rejects when the answer does not come whole. */
+/** One request. Rejects when the answer does not come whole. */
 export function call(url: string, options: CallOptions = {}): Promise<Answer> {
-  const { method = "GET", headers = {}, body, signal } = options;
+  const { method = "GET", headers = {}, body, signal, agent = false } = options;
   return new Promise((resolve, reject) => {
     const req = http.request(url, {
       method,
-      agent: false,
+      agent,
       headers: headers as http.OutgoingHttpHeaders,
       ...(signal !== undefined && { signal }),
     });

@@ -4,7 +4,7 @@ import type { Store } from "../../src/core/ports.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What a store call does instead of working. `lost`: it works, and its reply does not arrive. */
-export type Fault = "down" | "lost" | "full" | "corrupt";
+export type Fault = "works" | "down" | "lost" | "full" | "corrupt";
 export type Faulty = "claim" | "complete" | "release" | "markUnknown" | "inspect" | "watch";
 
 /** The memory store, failing where told, with waits on the virtual clock. */

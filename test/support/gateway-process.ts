@@ -4,14 +4,18 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
 
 export interface Teardown {
   teardown(fn: () => unknown): unknown;
 }
+
+export type Line = Readonly<Record<string, unknown>>;
 
 export interface GatewayProcess {
   /** `http://127.0.0.1:PORT` */
@@ -21,10 +25,16 @@ export interface GatewayProcess {
   /** Everything it has written to standard output and standard error, line by line. */
   readonly output: readonly string[];
   /** Resolves with the first log line, past or future, that has this message. */
-  line(message: string): Promise<Readonly<Record<string, unknown>>>;
+  line(message: string): Promise<Line>;
+  /** Resolves with the log lines that satisfy, once `n` of them are there. */
+  lines(n: number, satisfies: (line: Line) => boolean): Promise<readonly Line[]>;
+  /** Sends the signal to this one process. */
+  signal(signal: NodeJS.Signals): void;
+  /** Sends it to the process and its workers at once, as a terminal does on Ctrl-C. */
+  signalAll(signal: NodeJS.Signals): void;
   /** Sends the signal and resolves with the exit code (null when the signal ended it). */
   end(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): Promise<number | null>;
-  /** Resolves with the exit code when it ends by itself. */
+  /** Resolves with the exit code when it ends by itself, and no worker of it is left. */
   readonly ended: Promise<number | null>;
 }
 
@@ -48,6 +58,15 @@ export async function startGatewayProcess(
   return { ...gateway, url: String(line["address"]), admin: String(line["admin"]) };
 }
 
+/** Writes a configuration file; the result goes before the other arguments. */
+export function configured(t: Teardown, settings: Line): readonly string[] {
+  const dir = mkdtempSync(join(tmpdir(), "idempotency-gateway-"));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  const file = join(dir, "gateway.yaml");
+  writeFileSync(file, stringify(settings));
+  return ["--config", file];
+}
+
 /** Starts it with exactly these arguments; it may as well end at once. */
 export function spawnGateway(
   t: Teardown,
@@ -58,36 +77,66 @@ export function spawnGateway(
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    // A process group of its own, for `signalAll` and so that nothing outlives the test.
+    detached: true,
   });
+  const { pid } = child;
+  if (pid === undefined) throw new Error("the gateway could not be started");
   const output: string[] = [];
-  const waiting = new Set<() => void>();
+  const log: Line[] = [];
+  const waiting = new Set<(line: Line) => void>();
   for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on("line", (line) => {
-      output.push(line);
-      for (const wake of waiting) wake();
+    createInterface({ input: stream }).on("line", (text) => {
+      output.push(text);
+      if (!text.startsWith("{")) return;
+      const line = JSON.parse(text) as Line;
+      log.push(line);
+      for (const look of waiting) look(line);
     });
   }
-  // `close` comes after the last line was read, `exit` may come before.
-  const ended = once(child, "close").then(([code]) => code as number | null);
+  // `close` comes when the last holder of its output is gone, workers included; `exit` may come before.
+  let over = false;
+  const ended = once(child, "close").then(([code]) => {
+    over = true;
+    return code as number | null;
+  });
+  const signalAll = (signal: NodeJS.Signals): void => {
+    // Not after the end: the number may be another group's by then.
+    if (over) return;
+    try {
+      process.kill(-pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  };
+  // A test that crashes runs no teardown.
+  const atExit = (): void => signalAll("SIGKILL");
+  process.once("exit", atExit);
   t.teardown(async () => {
-    child.kill("SIGKILL");
+    process.off("exit", atExit);
+    signalAll("SIGKILL");
     await ended;
   });
+  const lines: GatewayProcess["lines"] = (n, satisfies) =>
+    new Promise((resolve) => {
+      const found = log.filter(satisfies);
+      const look = (line?: Line): void => {
+        if (line !== undefined && satisfies(line)) found.push(line);
+        if (found.length < n) return;
+        waiting.delete(look);
+        resolve(found);
+      };
+      waiting.add(look);
+      look();
+    });
   return {
-    pid: child.pid ?? 0,
+    pid,
     output,
     ended,
-    line: (message) =>
-      new Promise((resolve) => {
-        const check = (): void => {
-          const found = output.map(parsed).find((line) => line?.["msg"] === message);
-          if (found === undefined) return;
-          waiting.delete(check);
-          resolve(found);
-        };
-        waiting.add(check);
-        check();
-      }),
+    lines,
+    line: async (message) => (await lines(1, (line) => line["msg"] === message))[0] ?? {},
+    signal: (signal) => void child.kill(signal),
+    signalAll,
     end(signal) {
       child.kill(signal);
       return ended;
@@ -95,12 +144,11 @@ export function spawnGateway(
   };
 }
 
-function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
-  if (!line.startsWith("{")) return undefined;
-  return JSON.parse(line) as Record<string, unknown>;
-}
+let checked = false;
 
 function assertBuilt(): void {
+  if (checked) return;
+  checked = true;
   const built = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const src = join(ROOT, "src");
   const newest = Math.max(

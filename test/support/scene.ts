@@ -50,6 +50,7 @@ export interface SceneSettings {
   readonly store?: Readonly<Record<string, unknown>>;
   readonly defaults?: Readonly<Record<string, unknown>>;
   readonly routes?: readonly Readonly<Record<string, unknown>>[];
+  readonly admin?: Readonly<Record<string, unknown>>;
 }
 
 /** `root` is the file's root test: a Redis that is shared lives as long as it. */
@@ -94,6 +95,9 @@ function callOptions({
   return {
     method,
     headers: {
+      // node:http frames no body of a DELETE by itself.
+      ...(body !== null &&
+        !("Transfer-Encoding" in headers) && { "Content-Length": String(Buffer.byteLength(body)) }),
       "Content-Type": "application/json",
       ...(key !== undefined && { "Idempotency-Key": key }),
       ...headers,

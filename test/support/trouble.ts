@@ -6,7 +6,6 @@ import net from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
-import { call } from "./client.ts";
 import { startRedis, until } from "./redis-server.ts";
 import { startScene, type Scene, type SceneSettings } from "./scene.ts";
 import { tempDir, type StoreName } from "./gateway.ts";
@@ -41,7 +40,9 @@ export async function startBreakableScene(
       return embeddedScene(t, await scene(`file:${dir}`), dir);
     }
     case "redis": {
-      const redis = await startRedis(t);
+      // Killed and started again it still has every write that it acknowledged.
+      const args = ["--appendonly", "yes", "--appendfsync", "always"];
+      const redis = await startRedis(t, { args });
       const made = await scene(redis.url);
       return {
         ...made,
@@ -51,6 +52,8 @@ export async function startBreakableScene(
         },
         healStore: async () => {
           await redis.restart();
+          // Before the new server goes, or the stop waits for a store that will not come back.
+          t.teardown(() => made.gateway.stop());
           await ready(made);
         },
       };
@@ -127,7 +130,7 @@ const unready = (scene: Scene): Promise<void> =>
 
 export interface DeafUpstream {
   readonly url: string;
-  /** From now on it takes connections and answers `execution N`. */
+  /** From now on it takes connections and answers `execution N`; the first one is taken by this call. */
   listen(): Promise<void>;
 }
 
@@ -163,10 +166,12 @@ export async function startDeafUpstream(t: Test): Promise<DeafUpstream> {
   return {
     url,
     listen: async () => {
-      cut();
       child.kill("SIGCONT");
-      // Not part of the count: OPTIONS is answered like anything else, so the first execution is taken here.
-      await call(url, { method: "OPTIONS" });
+      // Asked on a connection that stands already: its answer says that the queue has been emptied.
+      const [filler] = fillers;
+      filler?.write("GET / HTTP/1.1\r\nHost: upstream\r\n\r\n");
+      await once(filler ?? child, "data");
+      cut();
     },
   };
 }

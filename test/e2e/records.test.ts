@@ -1,0 +1,170 @@
+/** The records API in front of the real stores: what an operator sees, and what a decision does to the next retry. */
+import t from "tap";
+import type { Test } from "tap";
+import type { Answer } from "../support/client.ts";
+import { STORES } from "../support/gateway.ts";
+import { checkOwn, checkRefusal } from "../support/problem.ts";
+import { answerByNumber, DAY_MS, newKey, startScene, TARGET, type Scene } from "../support/scene.ts"; // prettier-ignore
+
+const root = t;
+const SECRET = "canary-7f3a";
+
+/** A request whose outcome nobody knows; from then on the upstream answers again. */
+async function loseOne(t: Test, scene: Scene, key: string): Promise<string> {
+  scene.upstream.respond((_call, req) => void req.socket.resetAndDestroy());
+  const lost = await scene.ask({ key });
+  t.equal(lost.status, 502);
+  answerByNumber(scene.upstream);
+  return lost.header("Idempotency-Record") ?? "";
+}
+
+function resolve(scene: Scene, id: string, body: string): Promise<Answer> {
+  const headers = { "Content-Type": "application/json" };
+  return scene.admin(`/v1/records/${id}/resolve`, { method: "POST", headers, body });
+}
+
+async function listed(scene: Scene, query: string): Promise<readonly string[]> {
+  const { records } = (await scene.admin(`/v1/records${query}`)).json() as { records: { id: string }[] }; // prettier-ignore
+  return records.map(({ id }) => id).sort();
+}
+
+for (const store of STORES) {
+  t.test(`${store}: resolved as not executed: the retry runs, with fence 1 again`, async (t) => {
+    const scene = await startScene(t, root, store);
+    const key = newKey();
+    const id = await loseOne(t, scene, key);
+    t.equal((await scene.ask({ key })).status, 409);
+    const resolved = await resolve(scene, id, '{"outcome":"not-executed"}');
+    t.same([resolved.status, resolved.json()], [200, { id, outcome: "not-executed" }]);
+    t.equal(await scene.record(id), undefined);
+    const retry = await scene.ask({ key });
+    checkOwn(t, retry, { status: 201, word: "executed", key, record: id, expiresInMs: DAY_MS });
+    const again = await scene.ask({ key });
+    checkOwn(t, again, { status: 201, word: "replayed", key, record: id, expiresInMs: DAY_MS });
+    t.equal(scene.upstream.count(), 2);
+    t.match(scene.gateway.log.find(({ msg }) => msg === "record changed by an operator"), { action: "resolve", outcome: "not-executed", answer: "done", recordId: id }); // prettier-ignore
+  });
+
+  t.test(`${store}: resolved as executed: retries are told so and are not sent`, async (t) => {
+    const scene = await startScene(t, root, store);
+    const key = newKey();
+    const id = await loseOne(t, scene, key);
+    t.equal((await resolve(scene, id, '{"outcome":"executed"}')).status, 200);
+    t.match(await scene.record(id), {
+      state: "completed",
+      status: null,
+      replayable: false,
+      fence: 1,
+    });
+    for (let tries = 0; tries < 2; tries += 1) {
+      checkRefusal(t, await scene.ask({ key }), { code: "not-replayable", status: 409, key, record: id, expiresInMs: DAY_MS, original: { method: "POST", target: TARGET } }); // prettier-ignore
+    }
+    t.equal((await scene.ask({ key, body: "{}" })).header("Idempotency-Status"), "key-reused");
+    t.equal((await resolve(scene, id, '{"outcome":"not-executed"}')).status, 409, "decided");
+    t.equal(scene.upstream.count(), 1);
+  });
+
+  t.test(`${store}: a PUT that was resolved as executed is not sent again either`, async (t) => {
+    const scene = await startScene(t, root, store);
+    const ask = { key: newKey(), method: "PUT" };
+    scene.upstream.respond((_call, req) => void req.socket.resetAndDestroy());
+    const id = (await scene.ask(ask)).header("Idempotency-Record") ?? "";
+    t.equal((await resolve(scene, id, '{"outcome":"executed"}')).status, 200);
+    t.equal((await scene.ask(ask)).header("Idempotency-Status"), "not-replayable");
+    t.equal(scene.upstream.count(), 1);
+  });
+
+  t.test(`${store}: lists by state, page by page, and shows no secret`, async (t) => {
+    const scene = await startScene(t, root, store);
+    const unknown = [await loseOne(t, scene, newKey()), await loseOne(t, scene, newKey())].sort();
+    const headers = { Authorization: `Bearer ${SECRET}`, Cookie: `c=${SECRET}` };
+    const target = `${TARGET}?token=${SECRET}`;
+    const done = await scene.ask({ key: `key-${SECRET}`, target, headers, body: `"${SECRET}"` });
+    const completed = done.header("Idempotency-Record") ?? "";
+    const gate = scene.upstream.hold();
+    const running = scene.ask({ key: newKey() });
+    await scene.upstream.arrived(4);
+    t.same(await listed(scene, "?state=unknown"), unknown);
+    t.same(await listed(scene, "?state=completed"), [completed]);
+    const [inFlight = ""] = await listed(scene, "?state=in-flight");
+    t.same(await listed(scene, ""), [...unknown, completed, inFlight].sort());
+    const paged: string[] = [];
+    let cursor = "";
+    do {
+      const query = `?limit=1${cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`}`;
+      const page = (await scene.admin(`/v1/records${query}`)).json() as { records: { id: string }[]; cursor?: string }; // prettier-ignore
+      paged.push(...page.records.map(({ id }) => id));
+      cursor = page.cursor ?? "";
+    } while (cursor !== "");
+    t.same(paged.sort(), [...unknown, completed, inFlight].sort());
+
+    t.match(await scene.record(unknown[0] ?? ""), { state: "unknown", reason: "reset", route: "default", method: "POST", path: TARGET, query: false, fence: 1 }); // prettier-ignore
+    t.match(await scene.record(completed), { state: "completed", status: 201, replayable: true, location: "/v1/charges/1", path: TARGET, query: true }); // prettier-ignore
+    t.match(await scene.record(inFlight), { state: "in-flight", leaseUntil: /^\d{4}-/ });
+    const shown = (await scene.admin("/v1/records")).body.toString();
+    t.notMatch(shown + JSON.stringify(await scene.record(completed)), SECRET);
+    t.notMatch(JSON.stringify(scene.gateway.log) + (await scene.gateway.metrics()), SECRET);
+    gate.release();
+    t.equal((await running).status, 201);
+    t.equal(scene.upstream.count(), 4);
+  });
+
+  t.test(
+    `${store}: forget frees a completed or unknown key, and never a running one`,
+    async (t) => {
+      const scene = await startScene(t, root, store);
+      const [done, lost, running] = [newKey(), newKey(), newKey()];
+      const forget = (id: string): Promise<Answer> =>
+        scene.admin(`/v1/records/${id}`, { method: "DELETE" });
+      const doneId = (await scene.ask({ key: done })).header("Idempotency-Record") ?? "";
+      const lostId = await loseOne(t, scene, lost);
+      for (const [key, id] of [
+        [done, doneId],
+        [lost, lostId],
+      ] as const) {
+        // prettier-ignore
+        t.equal((await forget(id)).status, 204);
+        t.equal((await forget(id)).status, 404);
+        const anew = await scene.ask({ key, body: "{}" });
+        checkOwn(t, anew, { status: 201, word: "executed", key, record: id, expiresInMs: DAY_MS });
+      }
+      const gate = scene.upstream.hold();
+      const first = scene.ask({ key: running });
+      await scene.upstream.arrived(5);
+      const [id = ""] = await listed(scene, "?state=in-flight");
+      t.equal((await forget(id)).status, 409);
+      t.equal((await resolve(scene, id, '{"outcome":"not-executed"}')).status, 409);
+      t.equal((await scene.ask({ key: running })).header("Idempotency-Status"), "in-flight");
+      gate.release();
+      t.equal((await first).status, 201);
+      t.equal((await scene.ask({ key: running })).header("Idempotency-Status"), "replayed");
+      t.equal(scene.upstream.count(), 5);
+    },
+  );
+
+  t.test(`${store}: the operators' port is not reached through the traffic's`, async (t) => {
+    const scene = await startScene(t, root, store);
+    for (const target of ["/v1/records", "/metrics", "/livez", "/readyz"]) {
+      const answer = await scene.ask({ method: "GET", target, body: null });
+      t.match(answer.body.toString(), /^execution /, "the upstream's");
+    }
+    t.equal((await scene.admin("/v1/charges", { method: "POST" })).status, 404);
+    t.equal(scene.upstream.count(), 4);
+  });
+
+  t.test(`${store}: with a token nothing is shown or changed without it`, async (t) => {
+    const token = "operators-only-0123456789";
+    const scene = await startScene(t, root, store, { admin: { token } });
+    const key = newKey();
+    const id = await loseOne(t, scene, key);
+    const headers = { Authorization: `Bearer ${token}` };
+    t.equal((await scene.admin(`/v1/records/${id}`)).status, 401);
+    t.equal((await scene.admin(`/v1/records/${id}`, { method: "DELETE" })).status, 401);
+    t.equal((await resolve(scene, id, '{"outcome":"not-executed"}')).status, 401);
+    t.equal((await scene.ask({ key })).status, 409, "still unknown");
+    t.equal((await scene.admin(`/v1/records/${id}`, { headers })).json()["state"], "unknown");
+    t.equal((await scene.admin(`/v1/records/${id}`, { method: "DELETE", headers })).status, 204);
+    t.equal((await scene.ask({ key })).status, 201);
+    t.equal(scene.upstream.count(), 2);
+  });
+}
