@@ -3,11 +3,12 @@
  * `policy-contradictions.ts`. Each message gives the reason and the way out.
  */
 import { isIP } from "node:net";
-import { DEFAULT_REPLICAS, DEFAULTS } from "./defaults.ts";
+import { DEFAULTS } from "./defaults.ts";
 import type { FileConfig } from "./file-schema.ts";
+import { leaseOf } from "./lease.ts";
 import { policyContradictions } from "./policy-contradictions.ts";
 import type { Contradiction } from "./problems.ts";
-import { leastLeaseMs } from "./resolve.ts";
+import { localMemory } from "./resource-contradictions.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { storeKind } from "./urls.ts";
 
@@ -19,8 +20,11 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
   return [
     ...upstreamContradictions(sections),
     ...storeContradictions(sections),
+    ...leaseContradictions(file),
+    ...lockContradictions(sections),
     ...portContradictions(sections),
     ...policyContradictions(file),
+    ...localMemory(file, sections.store.url),
   ];
 }
 
@@ -50,7 +54,8 @@ function sectionsOf(file: FileConfig) {
   return {
     listen: { ...DEFAULTS.listen, ...file.listen },
     upstream: { ...DEFAULTS.upstream, ...file.upstream },
-    store: { ...DEFAULTS.store, lease: undefined, replicas: undefined, ...file.store },
+    store: { ...DEFAULTS.store, replicas: undefined, ...file.store },
+    locks: { ...DEFAULTS.locks, ...file.locks },
     admin: { ...DEFAULTS.admin, ...file.admin },
     workers: file.workers ?? DEFAULTS.workers,
   };
@@ -79,7 +84,7 @@ function upstreamContradictions({ upstream, listen }: Sections): Contradiction[]
   return found;
 }
 
-function storeContradictions({ store, upstream, workers }: Sections): Contradiction[] {
+function storeContradictions({ store, workers }: Sections): Contradiction[] {
   const found: Contradiction[] = [];
   const kind = storeKind(store.url);
   if (kind === "memory" && workers > 1) {
@@ -106,33 +111,31 @@ function storeContradictions({ store, upstream, workers }: Sections): Contradict
       reads: ["store.url"],
     });
   }
-  found.push(...leaseContradictions(store, upstream));
   return found;
 }
 
-function leaseContradictions(
-  store: Sections["store"],
-  upstream: Sections["upstream"],
-): Contradiction[] {
-  if (store.lease === undefined) return [];
-  const replicas = store.replicas && (store.replicas.timeout ?? DEFAULT_REPLICAS.timeout);
-  const leastMs = leastLeaseMs(
-    ms(upstream.timeout),
-    ms(store.timeout),
-    replicas === undefined ? 0 : ms(replicas),
-  );
-  if (ms(store.lease) >= leastMs) return [];
-  const sum = [
-    `upstream.timeout (${upstream.timeout})`,
-    `2 x store.timeout (${store.timeout})`,
-    ...(replicas === undefined ? [] : [`store.replicas.timeout (${replicas})`]),
-    "1s",
-  ].join(" + ");
+function leaseContradictions(file: FileConfig): Contradiction[] {
+  const given = file.store?.lease;
+  const { leastMs, sum, reads } = leaseOf(file);
+  // Written so that a sum that cannot be told (NaN) tells nothing.
+  if (given === undefined || !(ms(given) < leastMs)) return [];
   return [
     {
       path: "store.lease",
       message: `must be at least ${formatDuration(leastMs)} = ${sum}: a claim must outlive the longest permitted call`,
-      reads: ["upstream.timeout", "store.timeout", "store.replicas.timeout"],
+      reads,
+    },
+  ];
+}
+
+function lockContradictions({ locks }: Sections): Contradiction[] {
+  const { length } = locks.nodes;
+  if (length === 0 || length % 2 === 1) return [];
+  return [
+    {
+      path: "locks.nodes",
+      message: `must be an odd number of servers: a lock is held by more than half of them, and ${length} survive no more failures than ${length - 1} do`,
+      reads: [],
     },
   ];
 }

@@ -4,7 +4,7 @@
  */
 import type { PolicyValues } from "./inherit.ts";
 
-/** No `key.name` and no `key.pointers`: they depend on `key.from`. */
+/** No `key.name` and no `key.pointers`, which depend on `key.from`, and no `resource`, which is a route's own. */
 export const DEFAULT_POLICY: PolicyValues = {
   mode: "enforce",
   profile: "default",
@@ -19,9 +19,27 @@ export const DEFAULT_POLICY: PolicyValues = {
   retention: { completed: "24h", unknown: "72h" },
   limits: { requestBytes: "1MiB", responseBytes: "1MiB" },
   respond: { release: [], unknown: [], record: [] },
-  replay: { dropHeaders: [], status: {}, as: "recorded" },
+  replay: {
+    dropHeaders: [],
+    status: {},
+    as: "recorded",
+    conflictStatus: 409,
+    conflictBody: "problem",
+    whenChanged: "replay",
+  },
   docsUrl: "",
 };
+
+/**
+ * Of a route's `resource`, and of its `afterDelete` where that is given. No `id`, which names the resource, and no
+ * `serialize`, which follows from the others.
+ */
+export const DEFAULT_RESOURCE = {
+  precondition: "off",
+  put: "upsert",
+  once: false,
+  afterDelete: { remember: "24h", put: 410, delete: "replay" },
+} as const;
 
 /** Where `key.from` is `header` and no name is given. */
 export const DEFAULT_KEY_NAME = "Idempotency-Key";
@@ -44,6 +62,7 @@ export const DEFAULTS = {
     connections: 128,
   },
   store: { url: "file:./.idempotency", timeout: "250ms", keyPrefix: "idem:" },
+  locks: { nodes: [] },
   admin: { host: "127.0.0.1", port: 9091, token: "" },
   log: { level: "info" },
   workers: 1,

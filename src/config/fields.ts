@@ -164,7 +164,9 @@ export function servers(
   return z
     .array(checked("a server's URL", fault), mustBe("a list"))
     .max(most, { error: `must be at most ${most} servers` })
-    .superRefine((urls, context) => refuseRepeats(urls.map(serverOf), context))
+    .superRefine((urls, context) =>
+      refuseRepeats(urls.map(serverOf), context, "is a server that stands in the list already"),
+    )
     .meta({ description })
     .exactOptional();
 }
@@ -196,7 +198,7 @@ function methodFault(value: string): string | undefined {
 export function statuses(description: string) {
   return z
     .array(wholeNumber(200, 599), mustBe("a list of statuses"))
-    .superRefine(refuseRepeats)
+    .superRefine((values, context) => refuseRepeats(values, context))
     .meta({ description })
     .exactOptional();
 }
@@ -246,9 +248,10 @@ function wholeNumber(least: number, most: number) {
 function refuseRepeats(
   values: readonly (string | number)[],
   context: { addIssue(issue: { code: "custom"; path: number[]; message: string }): void },
+  message = "stands in the list twice",
 ): void {
   for (const [index, value] of values.entries()) {
     if (values.indexOf(value) === index) continue;
-    context.addIssue({ code: "custom", path: [index], message: "stands in the list twice" });
+    context.addIssue({ code: "custom", path: [index], message });
   }
 }

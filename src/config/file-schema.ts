@@ -8,13 +8,7 @@ import * as field from "./fields.ts";
 import { pathFault } from "./paths.ts";
 import { policyFields } from "./policy-schema.ts";
 import { lockNodeFault, lockNodeServer, storeUrlFault, upstreamUrlFault } from "./urls.ts";
-import {
-  adminTokenFault,
-  cidrFault,
-  hostFault,
-  keyPrefixFault,
-  routeNameFault,
-} from "./values.ts";
+import { adminTokenFault, cidrFault, hostFault, keyPrefixFault, routeNameFault } from "./values.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 

@@ -11,8 +11,9 @@ export type KeyValues = Required<Omit<KeySettings, "name" | "pointers">> &
   Pick<KeySettings, "name" | "pointers">;
 type Grouped = "key" | "scope" | "fingerprint" | "retention" | "limits" | "respond" | "replay";
 
-/** A policy in the words of the file, with every value present. */
-export type PolicyValues = Required<Omit<PolicySettings, Grouped>> & {
+/** A policy in the words of the file, with every value present but a resource, which most routes do not have. */
+export type PolicyValues = Required<Omit<PolicySettings, Grouped | "resource">> & {
+  resource?: NonNullable<PolicySettings["resource"]>;
   key: KeyValues;
   scope: Group<"scope">;
   fingerprint: Group<"fingerprint">;

@@ -25,8 +25,7 @@ interface Lease {
 export function leaseOf(file: FileConfig): Lease {
   const upstream = { ...DEFAULTS.upstream, ...file.upstream }.timeout;
   const store = { ...DEFAULTS.store, ...file.store }.timeout;
-  const replicas =
-    file.store?.replicas && { ...DEFAULT_REPLICAS, ...file.store.replicas }.timeout;
+  const replicas = file.store?.replicas && { ...DEFAULT_REPLICAS, ...file.store.replicas }.timeout;
   const resource = slowestResource(file, upstream, store);
   // Claim, wait for replicas, guard the resource, call the upstream, and complete.
   const leastMs =

@@ -4,7 +4,7 @@
  */
 
 /** RFC 9110 §9.2.1. */
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+export const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
 /** RFC 3986 §3.3 `pchar`, percent-escapes whole. */
 const SEGMENT = /^([A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})+$/u;

@@ -8,6 +8,7 @@ import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts
 import { inherit, type PolicyValues } from "./inherit.ts";
 import { pathParameters, shadowedBy } from "./paths.ts";
 import { policyOf } from "./resolve.ts";
+import { tellResource, type Tell } from "./resource-contradictions.ts";
 import { requestHeaderFault } from "./values.ts";
 
 /** Statuses that end without a body (RFC 9110 §15.3.5, §15.3.6, §15.4.5). */
@@ -23,10 +24,14 @@ export function policyContradictions(file: FileConfig): readonly Contradiction[]
     const at = `routes[${index}]`;
     const own = policyOf(route);
     found.push(...identity(at, route, (file.routes ?? []).slice(0, index)));
-    const told = withinPolicy(at, inherit(defaults, own), route.match?.path ?? "");
+    const values = inherit(defaults, own);
+    const told = withinPolicy(at, values, {
+      path: route.match?.path ?? "",
+      methods: route.match?.methods ?? [],
+    });
     // A mistake in the defaults is told once, where it stands, and not again at each route that inherits it.
     found.push(...told.filter(({ path }) => isOwn(own, path.slice(at.length + 1))));
-    found.push(...pointless(at, own));
+    found.push(...pointless(at, own, values));
   }
   return found;
 }
@@ -66,12 +71,17 @@ function identity(at: string, route: RouteSettings, earlier: readonly RouteSetti
   return found;
 }
 
-/** `path` of the match; `undefined` for the defaults, which have none. */
-function withinPolicy(at: string, values: PolicyValues, path: string | undefined): Found {
+interface Match {
+  readonly path: string;
+  readonly methods: readonly string[];
+}
+
+/** `match` is `undefined` for the defaults, which have none. */
+function withinPolicy(at: string, values: PolicyValues, match: Match | undefined): Found {
   const found: Found = [];
   const tell = (key: string, message: string, ...reads: string[]) =>
     found.push({ path: `${at}.${key}`, message, reads: reads.map((read) => `${at}.${read}`) });
-  tellKey(values.key, path, tell);
+  tellKey(values.key, match?.path, tell);
   if (values.fingerprint.ignore.length > 0 && values.fingerprint.body !== "json") {
     tell(
       "fingerprint.ignore",
@@ -92,11 +102,9 @@ function withinPolicy(at: string, values: PolicyValues, path: string | undefined
     if (!BODYLESS.has(to) || BODYLESS.has(Number(from))) continue;
     tell(`replay.status.${from}`, `must not be ${to}, which cannot carry the recorded body`);
   }
+  tellResource(values, match?.methods, tell);
   return found;
 }
-
-/** `reads` are the keys of the same policy that the judgement rests on. */
-type Tell = (key: string, message: string, ...reads: string[]) => void;
 
 function tellKey(key: PolicyValues["key"], path: string | undefined, tell: Tell): void {
   if (key.from === "body") {
@@ -166,14 +174,24 @@ function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {
   }
 }
 
-/** What a route says itself although its own mode makes it void. */
-function pointless(at: string, own: PolicySettings): Found {
-  if (own.mode !== "off" || own.key?.required !== true) return [];
-  return [
-    {
+/** What a route says itself although something else of it makes it void. */
+function pointless(at: string, own: PolicySettings, { replay }: PolicyValues): Found {
+  const found: Found = [];
+  if (own.mode === "off" && own.key?.required === true) {
+    found.push({
       path: `${at}.key.required`,
       message: "has no effect with mode: off, which guards nothing; leave one of the two out",
       reads: [`${at}.mode`],
-    },
-  ];
+    });
+  }
+  // Of the route itself only: in the defaults they may wait for a route that says conflict.
+  for (const key of ["conflictStatus", "conflictBody"] as const) {
+    if (own.replay?.[key] === undefined || replay.as === "conflict") continue;
+    found.push({
+      path: `${at}.replay.${key}`,
+      message: "has a meaning only with replay.as: conflict",
+      reads: [`${at}.replay.as`],
+    });
+  }
+  return found;
 }

@@ -7,6 +7,7 @@ import type { Policy, Route } from "../core/policy.ts";
 import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
 import type { FileConfig, PolicySettings } from "./file-schema.ts";
 import { STATUS_KEYS } from "./resolve.ts";
+import { describeResource } from "./resource.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { formatDuration, formatSize } from "./units.ts";
 import { withoutPassword } from "./urls.ts";
@@ -23,6 +24,7 @@ export function withoutSecrets(config: GatewayConfig): GatewayConfig {
   return {
     ...config,
     store: { ...config.store, url: withoutPassword(config.store.url) },
+    locks: { nodes: config.locks.nodes.map(withoutPassword) },
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
   };
 }
@@ -57,10 +59,11 @@ function describe(config: GatewayConfig): FileConfig {
         },
       }),
     },
+    locks: { nodes: [...config.locks.nodes] },
     admin: { ...admin },
     log: { ...config.log },
     workers: config.workers,
-    defaults: describePolicy(config.defaults),
+    defaults: describePolicy(config.defaults, "defaults"),
     routes: config.routes.map(describeRoute),
   };
 }
@@ -70,10 +73,15 @@ function describeRoute({
   path,
   policy,
 }: Route): NonNullable<FileConfig["routes"]>[number] {
-  return { name: policy.route, match: { methods: [...methods], path }, ...describePolicy(policy) };
+  return {
+    name: policy.route,
+    match: { methods: [...methods], path },
+    ...describePolicy(policy, "route"),
+  };
 }
 
-function describePolicy(policy: Policy): PolicySettings {
+/** A route that never tells a conflict must not say how; it has that from the defaults. */
+function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySettings {
   return {
     mode: policy.mode,
     profile: policy.profile,
@@ -102,7 +110,13 @@ function describePolicy(policy: Policy): PolicySettings {
       dropHeaders: [...policy.replay.dropHeaders],
       status: Object.fromEntries(policy.replay.status),
       as: policy.replay.as,
+      ...((policy.replay.as === "conflict" || place === "defaults") && {
+        conflictStatus: policy.replay.conflict.status,
+        conflictBody: policy.replay.conflict.body,
+      }),
+      whenChanged: policy.replay.whenChanged,
     },
+    ...(policy.resource && { resource: describeResource(policy.resource) }),
     docsUrl: policy.docsUrl ?? "",
   };
 }

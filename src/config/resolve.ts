@@ -14,6 +14,8 @@ import {
 } from "./defaults.ts";
 import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
+import { leaseOf } from "./lease.ts";
+import { resolveResource } from "./resource.ts";
 import type { GatewayConfig, StoreConfig } from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
@@ -31,11 +33,14 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["bodyTooLarge", "body-too-large"],
   ["storeUnavailable", "store-unavailable"],
   ["bodyInvalid", "body-invalid"],
+  ["conflict", "conflict"],
+  ["stale", "stale"],
+  ["preconditionRequired", "precondition-required"],
+  ["preconditionFailed", "precondition-failed"],
+  ["resourceLocked", "resource-locked"],
+  ["resourceUnnamed", "resource-unnamed"],
+  ["notFound", "not-found"],
 ];
-
-/** What a claim is given beyond the upstream call, and the least that it must be given, in milliseconds. */
-const LEASE_MARGIN_MS = 10_000;
-const LEAST_LEASE_MARGIN_MS = 1000;
 
 /** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
 export function resolve(file: FileConfig): GatewayConfig {
@@ -43,7 +48,6 @@ export function resolve(file: FileConfig): GatewayConfig {
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
-  const upstreamMs = ms(upstream.timeout);
   return {
     listen: {
       host: listen.host,
@@ -57,10 +61,11 @@ export function resolve(file: FileConfig): GatewayConfig {
     upstream: {
       url: new URL(upstream.url).origin,
       connectTimeoutMs: ms(upstream.connectTimeout),
-      timeoutMs: upstreamMs,
+      timeoutMs: ms(upstream.timeout),
       connections: upstream.connections,
     },
-    store: resolveStore(file.store ?? {}, upstreamMs),
+    store: resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
+    locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
     admin: { host: admin.host, port: admin.port, token: admin.token },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     workers: file.workers ?? DEFAULTS.workers,
@@ -69,29 +74,16 @@ export function resolve(file: FileConfig): GatewayConfig {
   };
 }
 
-function resolveStore(own: NonNullable<FileConfig["store"]>, upstreamMs: number): StoreConfig {
+function resolveStore(own: NonNullable<FileConfig["store"]>, defaultLeaseMs: number): StoreConfig {
   const store = { ...DEFAULTS.store, ...own };
   const replicas = own.replicas && { ...DEFAULT_REPLICAS, ...own.replicas };
-  const timeoutMs = ms(store.timeout);
-  const replicasMs = replicas === undefined ? 0 : ms(replicas.timeout);
   return {
     url: store.url,
-    timeoutMs,
+    timeoutMs: ms(store.timeout),
     keyPrefix: store.keyPrefix,
-    leaseMs:
-      own.lease === undefined
-        ? Math.max(upstreamMs + LEASE_MARGIN_MS, leastLeaseMs(upstreamMs, timeoutMs, replicasMs))
-        : ms(own.lease),
-    replicas: replicas && { wait: replicas.wait, timeoutMs: replicasMs },
+    leaseMs: own.lease === undefined ? defaultLeaseMs : ms(own.lease),
+    replicas: replicas && { wait: replicas.wait, timeoutMs: ms(replicas.timeout) },
   };
-}
-
-/**
- * The shortest lease that an owner cannot outlive while it does what it may: claim, wait for replicas, call the
- * upstream, and complete, each up to its time-out.
- */
-export function leastLeaseMs(upstreamMs: number, storeMs: number, replicasMs: number): number {
-  return upstreamMs + 2 * storeMs + replicasMs + LEAST_LEASE_MARGIN_MS;
 }
 
 function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
@@ -144,7 +136,10 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
         Object.entries(values.replay.status).map(([from, to]) => [Number(from), to] as const),
       ),
       as: values.replay.as,
+      conflict: { status: values.replay.conflictStatus, body: values.replay.conflictBody },
+      whenChanged: values.replay.whenChanged,
     },
+    resource: values.resource && (resolveResource(values.resource) ?? unchecked()),
     docsUrl: values.docsUrl === "" ? undefined : new URL(values.docsUrl).href,
   };
 }

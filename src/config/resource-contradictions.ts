@@ -106,7 +106,7 @@ function tellMethods(resource: ResourceSettings, methods: readonly string[], tel
   const none = (key: string, lacking: string) =>
     tell(
       `resource.${key}`,
-      `has no effect where match.methods has ${lacking}; leave one of the two out`,
+      `has no effect where match.methods has ${lacking}; leave it out`,
       "match.methods",
     );
   if ((resource.put ?? "upsert") !== "upsert" && !takes((method) => method === "PUT")) {
@@ -117,7 +117,7 @@ function tellMethods(resource: ResourceSettings, methods: readonly string[], tel
     none("afterDelete", "neither DELETE nor PUT");
   }
   if (resource.precondition === "required" && !takes(() => true)) {
-    none("precondition", "safe methods only: they change nothing");
+    none("precondition", "safe methods only, which change nothing");
   }
   // A DELETE gives the resource up; it cannot be the first to have it.
   if (resource.once === true && !takes((method) => method !== "DELETE")) {
@@ -132,12 +132,16 @@ function tellMethods(resource: ResourceSettings, methods: readonly string[], tel
 export function localMemory(file: FileConfig, url: string): readonly Contradiction[] {
   const kind = storeKind(url);
   if ((file.locks?.nodes ?? []).length === 0 || (kind !== "file" && kind !== "memory")) return [];
-  return (file.routes ?? []).flatMap(({ resource }, index) => {
-    const remembering = askingForLock(resource ?? {}).filter(
-      (key) => key === "once" || key === "afterDelete",
-    );
+  return (file.routes ?? []).flatMap(({ resource, replay }, index) => {
+    if (resource === undefined) return [];
+    const remembering = [
+      ...askingForLock(resource)
+        .filter((key) => key === "once" || key === "afterDelete")
+        .map((key) => `resource.${key}`),
+      ...(replay?.whenChanged === "conflict" ? ["replay.whenChanged"] : []),
+    ];
     return remembering.map((key) => ({
-      path: `routes[${index}].resource.${key}`,
+      path: `routes[${index}].${key}`,
       message: `needs a redis: store with locks.nodes: those locks are for several gateways, and of a ${kind}: store only one knows what is remembered`,
       reads: ["locks.nodes", "store.url"],
     }));

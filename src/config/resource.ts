@@ -83,7 +83,7 @@ export function describeResource(policy: ResourcePolicy): ResourceSettings {
   };
 }
 
-function describeId(id: ResourceId): ResourceSettings["id"] & unknown {
+function describeId(id: ResourceId): NonNullable<ResourceSettings["id"]> {
   switch (id.from) {
     case "path":
       return "path";

@@ -12,6 +12,7 @@ export interface GatewayConfig {
   readonly listen: ListenConfig;
   readonly upstream: UpstreamConfig;
   readonly store: StoreConfig;
+  readonly locks: LocksConfig;
   readonly admin: AdminConfig;
   readonly log: { readonly level: LogLevel };
   /** Processes that share the listener; 1 serves from the main process. */
@@ -61,6 +62,15 @@ export interface StoreConfig {
   /** Longer than the longest permitted upstream call and the store calls around it, so it is never renewed. */
   readonly leaseMs: number;
   readonly replicas: { readonly wait: number; readonly timeoutMs: number } | undefined;
+}
+
+/** Who holds the locks of resources. */
+export interface LocksConfig {
+  /**
+   * An odd number of independent Redis servers; empty: the store holds the locks. May carry passwords: never log them
+   * (`withoutSecrets` in `print.ts`).
+   */
+  readonly nodes: readonly string[];
 }
 
 /** The port for operators. */

@@ -83,8 +83,9 @@ function redisFault(
 export function lockNodeFault(url: string): string | undefined {
   const kind = storeKind(url);
   if (kind !== "redis" && kind !== "unix") {
-    return "must begin with redis:, rediss: or redis+unix:: a lock's servers know nothing of each other";
+    return "must begin with redis:, rediss: or redis+unix:; the servers of a lock know nothing of each other";
   }
+  if (kind === "redis" && hostsOf(url) === "") return "must name a host: redis://HOST:6379";
   const fault = storeUrlFault(url);
   if (fault !== undefined) return fault;
   return hostsOf(url).includes(",")

@@ -4,7 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { parse } from "yaml";
-import { DEFAULT_POLICY, DEFAULT_REPLICAS, DEFAULTS } from "../../src/config/defaults.ts";
+import {
+  DEFAULT_POLICY,
+  DEFAULT_REPLICAS,
+  DEFAULT_RESOURCE,
+  DEFAULTS,
+} from "../../src/config/defaults.ts";
 import { ACTIONS, SETTINGS, variableOf } from "../../src/config/flags.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { keyPaths } from "./key-paths.ts";
@@ -35,6 +40,7 @@ void t.test("the defaults in the rows are the defaults in the code", (t) => {
     ...DEFAULTS,
     ...DEFAULT_POLICY,
     store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS },
+    resource: DEFAULT_RESOURCE,
   };
   let compared = 0;
   for (const { key, told } of rows) {

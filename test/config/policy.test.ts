@@ -46,7 +46,14 @@ void t.test("the built-in policy is the documented one", (t) => {
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1_048_576, responseBytes: 1_048_576 },
     respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
-    replay: { dropHeaders: [], status: new Map(), as: "recorded" },
+    replay: {
+      dropHeaders: [],
+      status: new Map(),
+      as: "recorded",
+      conflict: { status: 409, body: "problem" },
+      whenChanged: "replay",
+    },
+    resource: undefined,
     docsUrl: undefined,
   });
   t.end();
