@@ -1,12 +1,11 @@
-/** Cells in the memory store: a bounded map of their own, gone with the process. What a write comes to cell.ts decides. */
+/** Cells in the memory store: in a bounded map of their own, gone with the process. What a write comes to cell.ts decides. */
 import type { Cells } from "../core/resource-ports.ts";
 import type { StoredCell } from "./cell.ts";
 import { decideCellWrite, liveCell } from "./cell.ts";
-import { ExpiringMap } from "./expiring-map.ts";
+import type { ExpiringMap } from "./expiring-map.ts";
 
 /** `now`: the store's clock, epoch milliseconds. */
-export function memoryCells(now: () => number, maxCells: number): Cells & { clear(): void } {
-  const cells = new ExpiringMap<StoredCell>(maxCells, "resources");
+export function memoryCells(now: () => number, cells: ExpiringMap<StoredCell>): Cells {
   return {
     async readCell(id) {
       const nowMs = now();
@@ -25,6 +24,5 @@ export function memoryCells(now: () => number, maxCells: number): Cells & { clea
       else cells.set(id, decision.next, nowMs);
       return "done";
     },
-    clear: () => cells.clear(),
   };
 }

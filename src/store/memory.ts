@@ -13,6 +13,7 @@ import {
   decideRelease,
   summarise,
 } from "../core/record.ts";
+import type { StoredCell } from "./cell.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { memoryCells } from "./memory-cells.ts";
 import { SettleHub } from "./signal.ts";
@@ -31,7 +32,7 @@ const POLL_MS = 1000;
 export function createMemoryStore(options: MemoryStoreOptions): Store {
   const { now, maxRecords = DEFAULT_MAX_RECORDS } = options;
   const records = new ExpiringMap<StoredRecord>(maxRecords, "records");
-  const cells = memoryCells(now, maxRecords);
+  const cells = new ExpiringMap<StoredCell>(maxRecords, "resources");
   const hub = new SettleHub(POLL_MS);
 
   /** Decides and writes in one turn of the event loop, which is what makes it a transaction here. */
@@ -85,8 +86,7 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
     forget: (id) => transact(id, decideForget),
     resolve: (id, outcome, retentionMs) =>
       transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
-    readCell: cells.readCell,
-    writeCell: cells.writeCell,
+    ...memoryCells(now, cells),
     watch: async (id): Promise<SettleWatch> => hub.arm(id),
     problems: async () => [],
     close: async () => {

@@ -3,7 +3,7 @@
  * command from running twice or waiting for ever, and nothing of records.
  */
 import { Cluster, Redis } from "ioredis";
-import type { RedisOptions } from "ioredis";
+import type { ClusterOptions, RedisOptions } from "ioredis";
 import type { ScriptName, ScriptSource } from "./redis-scripts.ts";
 import type { RedisTarget } from "./redis-url.ts";
 
@@ -38,19 +38,8 @@ export function connect(
   );
   const { where } = target;
   if (where.kind === "cluster") {
-    const cluster = new Cluster([...where.nodes], {
-      redisOptions: connection,
-      scripts: commands,
-      enableAutoPipelining: true,
-      enableOfflineQueue: false,
-      clusterRetryStrategy: backoffMs,
-      // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
-      retryDelayOnFailover: 0,
-      retryDelayOnClusterDown: 0,
-      // What the two lines above no longer trigger: learning the new layout after a failover.
-      slotsRefreshInterval: 2000,
-      scaleReads: "master",
-    }) as Cluster & ScriptMethods;
+    const options = { ...clusterOptions(connection), scripts: commands };
+    const cluster = new Cluster([...where.nodes], options) as Cluster & ScriptMethods;
     cluster.on("error", onError);
     return { client: cluster, subscriber: cluster };
   }
@@ -66,6 +55,39 @@ export function connect(
   client.on("error", onError);
   subscriber.on("error", onError);
   return { client, subscriber };
+}
+
+/** One connection whose commands go out one by one, in the order in which they were given. */
+export function connectInOrder(
+  target: RedisTarget,
+  timeoutMs: number,
+  onError: (error: Error) => void,
+): Redis | Cluster {
+  // A pipeline holds further commands back until it is answered, so one that hangs would make them late, too.
+  const inOrder = { enableAutoPipelining: false };
+  const connection = { ...connectionOptions(target, timeoutMs), ...inOrder };
+  const { where } = target;
+  const client =
+    where.kind === "cluster"
+      ? new Cluster([...where.nodes], { ...clusterOptions(connection), ...inOrder })
+      : new Redis(connection);
+  client.on("error", onError);
+  return client;
+}
+
+function clusterOptions(connection: RedisOptions): ClusterOptions {
+  return {
+    redisOptions: connection,
+    enableAutoPipelining: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: backoffMs,
+    // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    // What the two lines above no longer trigger: learning the new layout after a failover.
+    slotsRefreshInterval: 2000,
+    scaleReads: "master",
+  };
 }
 
 function connectionOptions(target: RedisTarget, timeoutMs: number): RedisOptions {

@@ -61,7 +61,6 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
   const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
-  const cells = redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble));
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
@@ -83,8 +82,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
-    readCell: cells.readCell,
-    writeCell: cells.writeCell,
+    ...redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble)),
     watch: (id) => signal.watch(id),
     problems: healthCheck(client, timeoutMs, () => trouble),
     close: async () => {

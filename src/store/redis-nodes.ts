@@ -1,0 +1,47 @@
+/**
+ * Connections to the Redis servers that hold locks, beside the store's own. It runs what it is given on one key and
+ * knows nothing of locks; the composition root hands it to whoever does.
+ */
+import { StoreUnavailable } from "../core/ports.ts";
+import { within } from "./deadline.ts";
+import { connectInOrder } from "./redis-client.ts";
+import { asStoreError, codeWord } from "./redis-errors.ts";
+import { parseRedisUrl } from "./redis-url.ts";
+
+/** One Redis, reachable or not. */
+export interface RedisNode {
+  /**
+   * Runs a script on one key, never twice, after the ones that were given before it. Settles within the node's
+   * time-out; rejects with `StoreUnavailable`, whose message says nothing of what was sent.
+   */
+  runScript(lua: string, key: string, args: readonly (string | number)[]): Promise<unknown>;
+  close(): void;
+}
+
+/**
+ * Connects to each URL in the background; see `parseRedisUrl`. `timeoutMs` is for each call.
+ * @throws Error when a URL cannot be used; the message names no secret.
+ */
+export function connectRedisNodes(urls: readonly string[], timeoutMs: number): RedisNode[] {
+  return urls.map(parseRedisUrl).map((target) => {
+    let trouble: string | undefined;
+    const client = connectInOrder(target, timeoutMs, (error) => {
+      trouble = codeWord(error);
+    });
+    return {
+      async runScript(lua, key, args) {
+        // A Cluster client without slots would keep the call and run it long after its caller has gone.
+        if (client.status !== "ready") {
+          throw new StoreUnavailable(`Redis is not connected (${trouble ?? "connecting"}).`);
+        }
+        try {
+          return await within(timeoutMs, client.eval(lua, 1, key, ...args));
+        } catch (error) {
+          throw asStoreError(error);
+        }
+      },
+      // Not QUIT: a server that does not answer would keep the process from ending.
+      close: () => client.disconnect(),
+    };
+  });
+}
