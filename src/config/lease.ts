@@ -73,12 +73,12 @@ function slowestResource(file: FileConfig, upstream: string, store: string): Par
     const sum = [
       ...(waits ? [`waitTimeout (${wait})`] : []),
       ...(probes ? [`upstream.timeout (${upstream}) to read it`] : []),
-      `3 x store.timeout (${store})`,
+      `4 x store.timeout (${store})`,
     ].join(" + ");
     return [
       {
-        // One try for the lock, one reading and one writing of what is remembered.
-        ms: (waits ? ms(wait) : 0) + (probes ? ms(upstream) : 0) + 3 * ms(store),
+        // One try for the lock; then what is remembered, who is said there to own it, and the reservation.
+        ms: (waits ? ms(wait) : 0) + (probes ? ms(upstream) : 0) + 4 * ms(store),
         sum: `for ${at}.resource: ${sum}`,
         reads: [`${at}.resource`, `${at}.waitTimeout`],
       },
