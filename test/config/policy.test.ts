@@ -145,6 +145,122 @@ void t.test(
   },
 );
 
+void t.test("the lease grows by the slowest of the routes' resources", (t) => {
+  const route = (resource: object, more: object = {}) => ({
+    routes: [{ name: "a", match: { path: "/a" }, resource: { id: "path", ...resource }, ...more }],
+  });
+  t.equal(leaseOf(route({})), 41_000, "what is remembered");
+  t.equal(leaseOf(route({ serialize: "wait" })), 71_000, "and the wait");
+  t.equal(leaseOf(route({ serialize: "wait" }, { waitTimeout: "5s" })), 46_000);
+  t.equal(leaseOf(route({ put: "update-only", serialize: "reject" })), 71_000, "or the reading");
+  const slow = route({ precondition: "honour" });
+  t.equal(leaseOf(slow), 101_000, "or both");
+  const routes = [{ name: "b", match: { path: "/b" }, resource: { id: "path" } }, ...slow.routes];
+  t.equal(leaseOf({ routes }), 101_000, "the slowest alone counts");
+  const least = 30_000 + 30_000 + 30_000 + 6 * 250 + 1000;
+  t.equal(leaseOf({ ...slow, store: { lease: `${least}ms` } }), least);
+  t.throws(() => leaseOf({ ...slow, store: { lease: `${least - 1}ms` } }), /store\.lease/u);
+  t.end();
+});
+
+function resourceOf(resource: object, more: object = {}) {
+  return routeOf({}, { resource: { id: "path", ...resource }, ...more }).resource;
+}
+
+void t.test("a resource is what its route says, over defaults of its own", (t) => {
+  t.strictSame(resourceOf({}), {
+    id: { from: "path" },
+    serialize: "off",
+    precondition: "off",
+    put: "upsert",
+    once: false,
+    afterDelete: undefined,
+  });
+  t.strictSame(resourceOf({ afterDelete: { put: 404 } })?.afterDelete, {
+    rememberMs: 86_400_000,
+    put: 404,
+    delete: "replay",
+  });
+  t.strictSame(resourceOf({ id: { pointers: ["/date", "/slot"] } })?.id, {
+    from: "body",
+    pointers: ["/date", "/slot"],
+  });
+  t.strictSame(resourceOf({ id: { template: "/objects/{id}/v{version}" } })?.id, {
+    from: "template",
+    template: "/objects/{id}/v{version}",
+  });
+  t.end();
+});
+
+void t.test("what needs the lock waits for it, unless the route says otherwise", (t) => {
+  const asking = [
+    { precondition: "honour" },
+    { precondition: "required" },
+    { put: "create-only" },
+    { put: "update-only" },
+    { once: true },
+    { afterDelete: {} },
+  ];
+  for (const resource of asking) {
+    t.equal(resourceOf(resource)?.serialize, "wait", JSON.stringify(resource));
+    t.equal(resourceOf({ ...resource, serialize: "reject" })?.serialize, "reject");
+  }
+  t.equal(resourceOf({ once: false, put: "upsert", precondition: "off" })?.serialize, "off");
+  t.equal(resourceOf({ serialize: "wait" })?.serialize, "wait");
+  t.end();
+});
+
+void t.test("conditions may be judged on whatever methods a route leaves", (t) => {
+  const post = { match: { path: "/a", methods: ["POST", "GET"] } };
+  t.equal(resourceOf({ once: true, precondition: "required" }, post)?.once, true);
+  const put = { match: { path: "/a", methods: ["PUT"] } };
+  t.equal(resourceOf({ once: true, afterDelete: {}, put: "create-only" }, put)?.once, true);
+  const patch = { match: { path: "/a", methods: ["PATCH"] } };
+  t.ok(resourceOf({ afterDelete: {} }, patch)?.afterDelete, "a PATCH brings nothing back either");
+  const reads = { match: { path: "/a", methods: ["GET"] } };
+  t.equal(resourceOf({ precondition: "honour" }, reads)?.precondition, "honour");
+  t.end();
+});
+
+void t.test("how a conflict is told is inherited by the routes that tell one", (t) => {
+  const { replay } = routeOf(
+    { replay: { conflictStatus: 422 } },
+    {
+      replay: { as: "conflict", conflictBody: "recorded", whenChanged: "conflict" },
+      resource: { id: "path" },
+    },
+  );
+  t.match(replay, { as: "conflict", conflict: { status: 422, body: "recorded" } });
+  t.equal(replay.whenChanged, "conflict");
+  t.equal(routeOf({}, { replay: { as: "found" } }).replay.as, "found");
+  t.end();
+});
+
+const lockNodes: readonly (readonly string[])[] = [
+  [],
+  ["redis://a"],
+  ["redis://a:6379", "redis://a:6380", "redis://a:6381"],
+  ["redis+unix:///run/a.sock", "redis+unix:///run/b.sock?db=1", "rediss://u:p%40ss@[::1]:6379/1"],
+];
+for (const nodes of lockNodes) {
+  void t.test(`${nodes.length} servers may hold the locks: ${nodes.join(" ")}`, (t) => {
+    t.strictSame(resolved({ locks: { nodes } }).locks.nodes, nodes);
+    t.end();
+  });
+}
+
+void t.test("servers of their own hold the locks of a local store's stateless rules", (t) => {
+  const routes = [
+    { name: "a", match: { path: "/a" }, resource: { id: "path", precondition: "required" } },
+  ];
+  const config = resolved({ locks: { nodes: ["redis://a"] }, routes });
+  t.equal(config.store.url, "file:./.idempotency");
+  const redis = { store: { url: "redis://b" }, locks: { nodes: ["redis://a"] } };
+  const once = [{ name: "a", match: { path: "/a" }, resource: { id: "path", once: true } }];
+  t.equal(resolved({ ...redis, routes: once }).routes[0]?.policy.resource?.once, true);
+  t.end();
+});
+
 void t.test("a single address in trustedProxies is the block of that address", (t) => {
   const { listen } = resolved({ listen: { trustedProxies: ["10.0.0.1", "FD00::/8", "::1"] } });
   t.strictSame(listen.trustedProxies, ["10.0.0.1/32", "fd00::/8", "::1/128"]);

@@ -23,19 +23,21 @@ listen: { host: "::", port: 0, trustedProxies: [10.0.0.0/8], headersTimeout: 150
 upstream: { url: "https://api.example", timeout: 90s }
 store:
   url: "rediss://gateway:canary-password@127.0.0.1:6380/1?sentinelPassword=canary-parameter"
-  lease: 2m
+  lease: 5m
   replicas: { wait: 2, timeout: 70ms }
 admin: { token: canary-token }
+locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
 workers: 3
 defaults:
   mode: shadow
   profile: stripe
-  status: { keyMissing: 422, bodyInvalid: 400 }
+  status: { keyMissing: 422, bodyInvalid: 400, preconditionFailed: 409, conflict: 403 }
   key: { from: query, name: idem, required: true }
   onUnknown: block
   respond: { release: [502], unknown: [500], record: [503, 429] }
   docsUrl: https://docs.example/keys?a=b
+  replay: { conflictStatus: 422 }
 routes:
   - name: bookings
     match: { methods: [POST], path: /bookings }
@@ -49,10 +51,19 @@ routes:
     match: { path: "/objects/:id" }
     key: { from: path, name: id, required: false }
     mode: enforce
-    replay: { as: conflict }
+    replay: { as: conflict, conflictBody: recorded, whenChanged: conflict }
+    resource: { id: path, precondition: required, afterDelete: { remember: 90s, delete: pass } }
     limits: { requestBytes: 1000B, responseBytes: 0B }
     onUnknown: resend
     docsUrl: ""
+  - name: slots
+    match: { path: /slots }
+    mode: enforce
+    resource: { id: { pointers: [/date, /slot] }, serialize: reject, once: true }
+  - name: things
+    match: { methods: [PUT], path: /things }
+    mode: enforce
+    resource: { id: { template: "/things/{id}" }, put: create-only }
 `;
 
 void t.test("what is printed is read back to the same configuration", (t) => {
@@ -88,6 +99,23 @@ void t.test("no secret is in what is printed, and it says where one is hidden", 
   t.match(text, /token: "?\*{8}"?\n/u);
   t.match(config.admin.token, "canary-token", "the configuration itself keeps it");
   t.match(printConfig(load("{}")), /\n {2}token: ""\n/u, "and none is none");
+  t.end();
+});
+
+void t.test("no password of a lock's server is in what is printed", (t) => {
+  const config = load(`locks:
+  nodes:
+    - rediss://gateway:canary1@a:6379
+    - redis://:canary2@b:6379/1
+    - redis+unix:///run/c.sock?password=canary3
+`);
+  const text = printConfig(config) + JSON.stringify(withoutSecrets(config));
+  t.notMatch(text, /canary/u);
+  t.match(text, "    - rediss://gateway:********@a:6379\n    - redis://:********@b:6379/1\n");
+  t.match(config.locks.nodes[0], "canary1", "the configuration itself keeps it");
+  writeFileSync(file, printConfig(config));
+  const again = loadConfig(["--config", file], {});
+  t.equal(again.kind, "invalid", "the placeholder is not taken for a password");
   t.end();
 });
 

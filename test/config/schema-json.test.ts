@@ -24,6 +24,10 @@ void t.test("an editor with the JSON Schema accepts config/gateway.yaml and refu
   t.ok(accepts(parse(readFileSync(gatewayFile, "utf8"))));
   t.ok(accepts({}));
   t.ok(accepts({ routes: [{ name: "a", match: { path: "/a" } }] }));
+  const withId = (id: unknown) =>
+    accepts({ routes: [{ name: "a", match: { path: "/a" }, resource: { id } }] });
+  t.ok(withId("path") && withId({ pointers: ["/a"] }) && withId({ template: "/a/{b}" }));
+  t.notOk(withId("body") || withId({ pointer: ["/a"] }), "a resource named by nothing");
   t.notOk(accepts({ lisen: {} }), "an unknown key");
   t.notOk(accepts({ upstream: { timeout: "30" } }), "a duration without unit");
   t.notOk(accepts({ listen: { port: 70_000 } }), "a port out of range");
