@@ -8,8 +8,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createAdmin } from "./admin/server.ts";
 import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
-import type { Clock, Observer, Store } from "./core/ports.ts";
-import { isSafe, routeFinder } from "./core/route.ts";
+import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
+import type { Locks } from "./core/resource-ports.ts";
+import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
@@ -17,11 +18,14 @@ import { readJson } from "./http/json.ts";
 import { createListener } from "./http/listener.ts";
 import { createTunnel } from "./http/tunnel.ts";
 import { createUpstream } from "./http/upstream.ts";
+import { createEmbeddedLocks } from "./lock/embedded.ts";
+import { createRedlockLocks } from "./lock/redlock.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
 import { createEmbeddedStore, type SettleBus } from "./store/embedded.ts";
 import { createMemoryStore } from "./store/memory.ts";
+import { connectRedisNodes } from "./store/redis-nodes.ts";
 import { createRedisStore } from "./store/redis.ts";
 
 export interface Address {
@@ -52,6 +56,34 @@ export function openStore(config: StoreConfig, bus?: SettleBus): Store {
   });
 }
 
+/**
+ * The resources' locks: over `locks.nodes` where there are any, else over the store's own Redis, else as cells of the
+ * embedded store, which all workers of the host share.
+ */
+function openLocks(config: GatewayConfig, store: Store): Locks {
+  const { url, keyPrefix, timeoutMs } = config.store;
+  const { nodes } = config.locks;
+  const urls = nodes.length > 0 ? nodes : isRedis(url) ? [url] : [];
+  if (urls.length === 0) {
+    return createEmbeddedLocks({ cells: store, newToken, monotonicMs: () => performance.now() });
+  }
+  return createRedlockLocks({
+    connectNodes: (callMs) => connectRedisNodes(urls, callMs),
+    keyPrefix,
+    timeoutMs: LOCK_ROUNDS * timeoutMs,
+    monotonicMs: () => performance.now(),
+  });
+}
+
+/** A lock that could not be had takes two calls to each node: one to ask and one to give back. */
+const LOCK_ROUNDS = 2;
+
+function isRedis(url: string): boolean {
+  return !url.startsWith("memory:") && !url.startsWith("file:");
+}
+
+const newToken: NewToken = () => randomBytes(16).toString("hex");
+
 const clock: Clock = {
   monotonicMs: () => performance.now(),
   sleep: async (ms, signal) => {
@@ -75,16 +107,25 @@ export function createServing(
   const upstream = createUpstream(up);
   const tunnel = createTunnel({ ...up, idleTimeoutMs: listen.idleTimeoutMs });
   const background = new Set<Promise<void>>();
+  const locks = openLocks(config, store);
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
+    findReads: readsFinder(config.routes),
+    locks,
+    keyLocks: config.locks.nodes.length > 0 ? locks : undefined,
     readJson,
     store: observeStore(store, metrics),
     upstream,
     clock,
-    newToken: () => randomBytes(16).toString("hex"),
+    newToken,
     observer,
     latency: createLatency(),
-    limits: { leaseMs: config.store.leaseMs, deadlineMs: up.timeoutMs },
+    limits: {
+      leaseMs: config.store.leaseMs,
+      deadlineMs: up.timeoutMs,
+      // A look at the resource and the write, and what is read and written of it in the store around them.
+      lockLeaseMs: 2 * up.timeoutMs + 4 * config.store.timeoutMs + 1000,
+    },
     background: (work) => {
       const tracked = work
         .catch((error: unknown) => log.failure("background work failed", error))
@@ -111,6 +152,7 @@ export function createServing(
       const settled = new AbortController();
       await Promise.race([Promise.all(background), clock.sleep(up.timeoutMs, settled.signal)]);
       settled.abort();
+      await locks.close();
       tunnel.close();
       await upstream.close();
     },

@@ -3,7 +3,7 @@
  * is the upstream's answer, a replay or a refusal.
  */
 import type { Outcome, ProblemCode } from "../core/outcome.ts";
-import type { Policy } from "../core/policy.ts";
+import type { Policy, ReplayPolicy } from "../core/policy.ts";
 import type { Reply } from "../core/ports.ts";
 import { originalOf, renderProblem, type Original } from "../core/problem.ts";
 import { shouldRetry, statusOf } from "../core/profile.ts";
@@ -83,20 +83,26 @@ function retryHeaders(outcome: Outcome): HeaderPair[] {
 export function replayAnswer(record: CompletedRecord, about: About): Answer {
   const { replay } = about.policy;
   const { response, expiresAtMs } = record;
-  if (replay.as === "conflict") return refuseRepeat("conflict", record, about);
   const location = response?.headers.find(([name]) => name.toLowerCase() === "location");
-  if (replay.as === "see-other" && location !== undefined) {
-    return replayed(
-      { status: 303, headers: [location], body: new Uint8Array() },
-      about,
-      expiresAtMs,
-    );
+  const redirect = REDIRECTS[replay.as];
+  if (redirect !== undefined && location !== undefined) {
+    const reply = { status: redirect, headers: [location], body: new Uint8Array() };
+    return replayed(reply, about, expiresAtMs);
+  }
+  if (replay.as === "conflict" && (replay.conflict.body === "problem" || !response?.body)) {
+    return refuseRepeat("conflict", record, about);
   }
   if (response?.body === undefined) return refuseRepeat("not-replayable", record, about);
-  const status = replay.status.get(response.status) ?? response.status;
   const { headers, body } = response;
+  const told = replay.status.get(response.status) ?? response.status;
+  const status = replay.as === "conflict" ? replay.conflict.status : told;
   return replayed({ status, headers, body }, about, expiresAtMs);
 }
+
+const REDIRECTS: Partial<Readonly<Record<ReplayPolicy["as"], number>>> = {
+  "see-other": 303,
+  found: 302,
+};
 
 function replayed(reply: Reply, about: About, expiresAtMs: number): Answer {
   const headers: HeaderPair[] = [
@@ -112,10 +118,17 @@ function refuseRepeat(
   record: CompletedRecord,
   about: About,
 ): Answer {
-  return problemAnswer(code, about, {
+  const { policy } = about;
+  const answer = problemAnswer(code, about, {
+    ...(code === "conflict" && { status: policy.status.conflict ?? policy.replay.conflict.status }),
     original: originalOf(record),
     expiresAtMs: record.expiresAtMs,
   });
+  // Where the operation's result is, as a field that clients know how to follow.
+  const location = record.response?.headers.find(([name]) => name.toLowerCase() === "location");
+  if (location === undefined || code !== "conflict") return answer;
+  const { outcome, reply } = answer;
+  return { outcome, reply: { ...reply, headers: [...reply.headers, location] } };
 }
 
 function ownHeaders(outcome: Outcome, about: About, expiresAtMs?: number): HeaderPair[] {

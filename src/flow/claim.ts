@@ -8,10 +8,13 @@ import { unknownPolicy } from "../core/route.ts";
 import type { Admitted, Keyed } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
 import { releaseLater, type Owned } from "./later.ts";
+import { release } from "./settle.ts";
 
 export type Claimed =
   | { readonly kind: "granted"; readonly owned: Owned }
   | Exclude<ClaimAnswer, { kind: "granted" }>
+  /** The store has lost the claim of a gateway that is still sending: its lock says so. */
+  | { readonly kind: "held-elsewhere" }
   /** The store cannot be asked, so nothing may be sent. */
   | { readonly kind: "unavailable"; readonly cause: string }
   | { readonly kind: "corrupt" };
@@ -37,9 +40,10 @@ export async function claim(
   let busy: Claimed | undefined;
   try {
     const first = await ask(request, deps);
-    if (first.kind !== "busy" || policy.onInFlight === "reject") return first;
+    if (first.kind !== "busy" || policy.onInFlight === "reject") return await confirm(first, deps);
     busy = first;
-    return await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
+    const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
+    return await confirm(turn, deps);
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
     if (!(error instanceof StoreUnavailable)) throw error;
@@ -65,7 +69,20 @@ async function ask(request: ClaimRequest, deps: FlowDeps): Promise<Claimed> {
   }
   if (answer.kind !== "granted") return answer;
   const { id, token } = request;
-  return { kind: "granted", owned: { id, token, fence: answer.fence, leaseEndsMs } };
+  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
+  return { kind: "granted", owned };
+}
+
+/** Locks a granted key on the nodes, where there are any. The claim decides; the lock only ever says no. */
+async function confirm(claimed: Claimed, deps: FlowDeps): Promise<Claimed> {
+  if (claimed.kind !== "granted" || deps.keyLocks === undefined) return claimed;
+  const { owned } = claimed;
+  const answer = await deps.keyLocks.tryLock(owned.id, deps.limits.leaseMs);
+  if (answer.kind === "held") return { kind: "granted", owned: { ...owned, keyLock: answer.lock } };
+  await release(owned, deps);
+  return answer.kind === "busy"
+    ? { kind: "held-elsewhere" }
+    : { kind: "unavailable", cause: answer.cause };
 }
 
 async function waitForTurn(

@@ -19,6 +19,8 @@ export interface FlowDeps {
   readonly readJson: ReadJson;
   readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal & Cells;
   readonly locks: Pick<Locks, "tryLock">;
+  /** Where in-flight keys are locked as well, so that a store that lost a claim does not let two gateways send. */
+  readonly keyLocks: Pick<Locks, "tryLock"> | undefined;
   readonly upstream: Upstream;
   readonly clock: Clock;
   readonly newToken: NewToken;

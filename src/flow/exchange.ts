@@ -105,7 +105,11 @@ async function serve(
   const claimed = await claim(admitted, keyed, request.gone, deps);
   const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };
   if (claimed.kind === "granted") {
-    return execute(admitted, claimed.owned, request, about, facts, deps);
+    const { owned } = claimed;
+    const ended = await execute(admitted, owned, request, about, facts, deps);
+    // After a time-out the upstream may still be at it; then the lock ends with its lease.
+    if (ended.outcome !== "outcome-unknown") owned.keyLock?.release();
+    return ended;
   }
   if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {
     return bypass(admitted, request, about, facts, deps);

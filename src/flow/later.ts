@@ -3,7 +3,8 @@
  * or the lease is over. Past the lease the record tells the truth by itself: unknown.
  */
 import { RecordCorrupt, StoreUnavailable, type StoreOperation } from "../core/ports.ts";
-import type { WriteAnswer } from "../core/record.ts";
+import type { ClaimRequest, WriteAnswer } from "../core/record.ts";
+import type { HeldLock } from "../core/resource-ports.ts";
 import type { FlowDeps } from "./deps.ts";
 
 /** The claim that an exchange owns. */
@@ -11,11 +12,15 @@ export interface Owned {
   readonly id: string;
   readonly token: string;
   readonly fence: number;
+  /** What was claimed, to be put back where the store has lost it. */
+  readonly request: ClaimRequest;
+  /** Beside the claim, where keys are locked on nodes of their own. */
+  readonly keyLock: HeldLock | undefined;
   /** On the clock of this process: when the lease is over at the earliest. */
   readonly leaseEndsMs: number;
 }
 
-export type Lease = Omit<Owned, "fence">;
+export type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;
 
 type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background">;
 

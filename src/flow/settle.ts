@@ -91,7 +91,7 @@ async function complete(
     const answer = await write();
     if (answer.kind === "done") return { kind: "recorded", expiresAtMs: answer.expiresAtMs };
     deps.observer.lostWrite("complete");
-    return await whatStandsThere(owned.id, deps);
+    return (await putBack(owned, write, deps)) ?? (await whatStandsThere(owned.id, deps));
   } catch (error) {
     // The caller gets the true answer; its retries are told that the record is damaged, never another answer.
     if (error instanceof RecordCorrupt) return { kind: "not-recorded" };
@@ -100,6 +100,22 @@ async function complete(
     writeLater(owned, "complete", again, deps);
     return { kind: "not-recorded" };
   }
+}
+
+/**
+ * Where the store has lost the whole record (a failover, a flush), it is claimed and completed once more: the answer is
+ * known, and whoever retries shall get it. `undefined`: somebody else stands there, or the operator's word does.
+ */
+async function putBack(
+  owned: Owned,
+  write: () => Promise<CompleteAnswer>,
+  deps: FlowDeps,
+): Promise<Settled | undefined> {
+  if ((await deps.store.inspect(owned.id)) !== undefined) return undefined;
+  const claimed = await deps.store.claim(owned.request);
+  if (claimed.kind !== "granted") return undefined;
+  const answer = await write();
+  return answer.kind === "done" ? { kind: "recorded", expiresAtMs: answer.expiresAtMs } : undefined;
 }
 
 /** A store without room still has room for "executed, answer not kept", which is what keeps the retry from running. */

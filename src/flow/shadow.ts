@@ -46,7 +46,7 @@ export async function shadow(
     { ...admitted, policy: { ...policy, onInFlight: "reject" } },
     { ...keyed, id },
     new AbortController().signal,
-    deps,
+    { ...deps, keyLocks: undefined },
   );
   const [passed, claimed] = await Promise.all([client.pass(admitted.body, TOLD), observing]);
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
@@ -99,6 +99,7 @@ function wouldBe(claimed: Claimed, admitted: Admitted): Outcome {
     case "replay":
       return admitted.policy.replay.as === "conflict" ? "conflict" : "replayed";
     case "busy":
+    case "held-elsewhere":
       return "in-flight";
     case "mismatch":
       return "key-reused";

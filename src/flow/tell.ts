@@ -159,6 +159,8 @@ export function answerUngranted(
       return busyAnswer(claimed, about, deps);
     case "mismatch":
       return mismatchAnswer(claimed.record, about);
+    case "held-elsewhere":
+      return problemAnswer("in-flight", about, { retryAfterS: 1 });
     case "unavailable":
       return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
     case "corrupt":

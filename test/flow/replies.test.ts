@@ -2,6 +2,7 @@
 import t from "tap";
 import type { HeaderPair } from "../../src/core/record.ts";
 import { answered, EPOCH_MS, newLine } from "../support/flow.ts";
+import { REPEATS } from "../support/policy.ts";
 
 const DAY_MS = 86_400_000;
 const date = (ms: number): string => new Date(ms).toUTCString();
@@ -200,7 +201,7 @@ t.test(
 t.test(
   "replay.status answers repeats with another status, replay.dropHeaders forgets fields",
   async (t) => {
-    const replay = { dropHeaders: ["set-cookie"], status: new Map([[201, 200]]), as: "recorded" } as const; // prettier-ignore
+    const replay = { dropHeaders: ["set-cookie"], status: new Map([[201, 200]]), as: "recorded", ...REPEATS } as const; // prettier-ignore
     const line = newLine({ policy: { replay } });
     line.respond(() => answered(201, "made", [["Set-Cookie", "a=1"]]));
     const first = await line.ask();
@@ -214,7 +215,7 @@ t.test(
 t.test(
   "replay.as see-other points to what was made; without a Location it is the answer itself",
   async (t) => {
-    const replay = { dropHeaders: [], status: new Map(), as: "see-other" } as const;
+    const replay = { dropHeaders: [], status: new Map(), as: "see-other", ...REPEATS } as const;
     const line = newLine({ policy: { replay } });
     line.respond((_, n) => answered(201, "made", n === 1 ? [["location", "/v1/charges/7"]] : []));
     await line.ask();
@@ -228,7 +229,7 @@ t.test(
 );
 
 t.test("replay.as conflict answers 409 with the original", async (t) => {
-  const line = newLine({ policy: { replay: { dropHeaders: [], status: new Map(), as: "conflict" } } }); // prettier-ignore
+  const line = newLine({ policy: { replay: { dropHeaders: [], status: new Map(), as: "conflict", ...REPEATS } } }); // prettier-ignore
   await line.ask();
   const retry = await line.ask();
   t.equal(retry.status, 409);

@@ -15,12 +15,13 @@ import type {
 } from "../../src/core/ports.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
-import { routeFinder } from "../../src/core/route.ts";
+import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
+import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
 import { faultyStore } from "./faulty-store.ts";
 import type { Fault, Faulty } from "./faulty-store.ts";
 import { newPolicy } from "./policy.ts";
@@ -107,16 +108,20 @@ export function newLine(options: LineOptions = {}): Line {
   const store = faultyStore(memory, clock, faults, events);
   const upstream = scriptedUpstream(events);
   let tokens = 0;
+  const newToken = (): string => {
+    tokens += 1;
+    return String(tokens).padStart(32, "0");
+  };
   const deps: FlowDeps = {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
+    findReads: readsFinder(options.routes ?? []),
+    keyLocks: undefined,
+    locks: createEmbeddedLocks({ cells: store, newToken, monotonicMs: () => clock.monotonicMs() }),
     readJson,
     store,
     upstream: { send: upstream.send },
     clock,
-    newToken: () => {
-      tokens += 1;
-      return String(tokens).padStart(32, "0");
-    },
+    newToken,
     observer: {
       began: () => {
         events.push("began");
@@ -128,7 +133,11 @@ export function newLine(options: LineOptions = {}): Line {
       recordedBytes: () => undefined,
     },
     latency: createLatency(),
-    limits: { leaseMs: options.leaseMs ?? LEASE_MS, deadlineMs: DEADLINE_MS },
+    limits: {
+      leaseMs: options.leaseMs ?? LEASE_MS,
+      deadlineMs: DEADLINE_MS,
+      lockLeaseMs: 3 * DEADLINE_MS,
+    },
     // A rejection here is a defect: unhandled, it fails the test.
     background: (work) => void work,
   };

@@ -1,6 +1,12 @@
 /** A policy with the defaults that the configuration documents, for tests that need one without reading YAML. */
 import type { Policy } from "../../src/core/policy.ts";
 
+/** What `replay` says of repeats that most tests have no opinion about. */
+export const REPEATS = {
+  conflict: { status: 409, body: "problem" },
+  whenChanged: "replay",
+} as const;
+
 export function newPolicy(overrides: Partial<Policy> = {}): Policy {
   return {
     route: "charges",
@@ -17,7 +23,8 @@ export function newPolicy(overrides: Partial<Policy> = {}): Policy {
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1024, responseBytes: 1024 },
     respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
-    replay: { dropHeaders: [], status: new Map(), as: "recorded" },
+    replay: { dropHeaders: [], status: new Map(), as: "recorded", ...REPEATS },
+    resource: undefined,
     docsUrl: undefined,
     ...overrides,
   };
