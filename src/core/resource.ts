@@ -173,9 +173,13 @@ export function judgeMemory(
       write.method === "POST" || (write.method === "PUT" && policy.put === "create-only");
     if (write.method !== "DELETE" && !revives) return { kind: "gone", status: afterDelete.put };
   }
-  const takes = policy.once && write.method !== "DELETE";
-  if (takes && owner !== undefined && owner.record !== write.record) {
-    return { kind: "owned", owner, settled: owner.settled };
+  if (policy.once && write.method !== "DELETE") {
+    // What another route has written is taken as well: POST after PUT of the same thing.
+    const written = memory.writer !== undefined && tombstone === undefined;
+    const taken = owner ?? (written ? { ...memory.writer, settled: true } : undefined);
+    if (taken !== undefined && taken.record !== write.record) {
+      return { kind: "owned", owner: taken, settled: taken.settled };
+    }
   }
   const conditional = write.headers.some(([name]) => /^if-(none-)?match$/i.test(name));
   if (policy.precondition === "required" && !conditional) return { kind: "precondition-required" };
@@ -229,6 +233,7 @@ export function remember(
   const succeeded =
     end.kind === "answered" && end.response.status >= 200 && end.response.status < 300;
   const mine = memory.owner?.record === write.record;
+  const writer = end.kind === "answered" ? withAnswer(write.writer, end.response) : write.writer;
   if (!succeeded) {
     if (!mine) return memory;
     const { owner: _owner, ...free } = memory;
@@ -236,16 +241,22 @@ export function remember(
   }
   if (write.method === "DELETE") {
     const { afterDelete } = policy;
-    if (afterDelete === undefined) return { writer: write.writer };
-    const { response } = end;
-    const untilMs = nowMs + afterDelete.rememberMs;
-    return { writer: write.writer, tombstone: { deletedAtMs: nowMs, untilMs, response } };
+    const untilMs = nowMs + (afterDelete?.rememberMs ?? 0);
+    // A tombstone also where nothing is made of it: what is deleted is not taken any more.
+    return { writer, tombstone: { deletedAtMs: nowMs, untilMs, response: end.response } };
   }
   const { tombstone: _tombstone, owner: _owner, ...kept } = memory;
   return {
     ...kept,
-    writer: write.writer,
-    ...(policy.once && { owner: { ...write.writer, settled: true } }),
+    writer,
+    ...(policy.once && { owner: { ...writer, settled: true } }),
     ...(write.method === "PUT" ? { content: write.content } : {}),
   };
+}
+
+/** How the write ended, for whoever meets it: its status and where its result is. */
+function withAnswer(writer: Writer, { status, headers }: RecordedResponse): Writer {
+  const location = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const original = { ...writer.original, status, ...(location !== undefined && { location }) };
+  return { ...writer, original };
 }

@@ -99,7 +99,8 @@ export function replayAnswer(record: CompletedRecord, about: About): Answer {
   return replayed({ status, headers, body }, about, expiresAtMs);
 }
 
-const REDIRECTS: Partial<Readonly<Record<ReplayPolicy["as"], number>>> = {
+/** Where a repeat is sent to what was made. */
+export const REDIRECTS: Partial<Readonly<Record<ReplayPolicy["as"], number>>> = {
   "see-other": 303,
   found: 302,
 };

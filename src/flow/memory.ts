@@ -76,7 +76,7 @@ export async function freeSlot(
   deps: FlowDeps,
 ): Promise<void> {
   const recalled = await recall(slot.resource, deps.store);
-  const { owner, ...rest } = recalled.memory;
+  const { owner, writer: _writer, ...rest } = recalled.memory;
   if (owner?.record !== slot.owner) return;
   const answer = await write(slot.resource, recalled, rest, policy, deps.store);
   if (answer === "lost") deps.observer.lostWrite("remember");

@@ -6,7 +6,14 @@ import type { ForwardOutcome } from "../core/ports.ts";
 import { originalOf } from "../core/problem.ts";
 import { retryAfterS } from "../core/recordable.ts";
 import type { HeaderPair, RecordSummary, StoredRecord } from "../core/record.ts";
-import { problemAnswer, replayAnswer, upstreamAnswer, type About, type Answer } from "./answer.ts";
+import {
+  problemAnswer,
+  REDIRECTS,
+  replayAnswer,
+  upstreamAnswer,
+  type About,
+  type Answer,
+} from "./answer.ts";
 import type { Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
 import type { Guarded, GuardRefusal } from "./guard.ts";
@@ -74,12 +81,7 @@ export function answerRefused(refusal: GuardRefusal, about: About): Answer {
     case "exists":
       return problemAnswer("conflict", about, { detail: EXISTS });
     case "owned":
-      return refusal.settled
-        ? problemAnswer("conflict", about, { detail: TAKEN, original: refusal.owner.original })
-        : problemAnswer("outcome-unknown", about, {
-            detail: MAYBE_TAKEN,
-            original: refusal.owner.original,
-          });
+      return answerOwned(refusal, about);
     case "precondition-required":
       return problemAnswer("precondition-required", about);
     case "precondition-failed":
@@ -97,6 +99,25 @@ export function answerRefused(refusal: GuardRefusal, about: About): Answer {
       return problemAnswer("upstream-unreachable", about, { status, detail, retryAfterS: 1 });
     }
   }
+}
+
+/** A thing that is there already is told the way the route tells of repeats: a conflict, or a way to it. */
+function answerOwned(
+  { owner, settled }: Extract<GuardRefusal, { kind: "owned" }>,
+  about: About,
+): Answer {
+  const { original } = owner;
+  if (!settled) return problemAnswer("outcome-unknown", about, { detail: MAYBE_TAKEN, original });
+  const { policy } = about;
+  const redirect = REDIRECTS[policy.replay.as];
+  const location: HeaderPair[] =
+    original.location === undefined ? [] : [["Location", original.location]];
+  const status =
+    redirect !== undefined && location.length > 0
+      ? redirect
+      : (policy.status.conflict ?? policy.replay.conflict.status);
+  const { outcome, reply } = problemAnswer("conflict", about, { status, detail: TAKEN, original });
+  return { outcome, reply: { ...reply, headers: [...reply.headers, ...location] } };
 }
 
 const EXISTS =
