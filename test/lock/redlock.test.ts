@@ -16,6 +16,7 @@ const KEY = `t:l:{${LAMP}}`;
 const TIMEOUT_MS = 1000;
 /** What a call may take on a busy machine past its deadline. */
 const SLACK_MS = 500;
+const LEASE_MS = 20_000;
 
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
@@ -69,7 +70,7 @@ function held(answer: LockAnswer): HeldLock {
 
 async function timed(
   locks: Locks,
-  leaseMs = 60_000,
+  leaseMs = LEASE_MS,
 ): Promise<{ answer: LockAnswer; tookMs: number }> {
   const startedMs = performance.now();
   const answer = await locks.tryLock(LAMP, leaseMs);
@@ -90,7 +91,10 @@ t.test(
     t.same(await second.tryLock(LAMP, 60_000), { kind: "busy" });
     t.same(await first.tryLock(LAMP, 60_000), { kind: "busy" });
     held(await second.tryLock(DOOR, 60_000)).release();
-    for (const server of servers) t.ok(Number(await server.cli("PTTL", KEY)) > 50_000);
+    await until(async () => {
+      const left = await Promise.all(servers.map((server) => server.cli("PTTL", KEY)));
+      return left.every((ms) => Number(ms) > 50_000);
+    });
     lock.release();
     lock.release();
     await until(async () => (await second.tryLock(LAMP, 60_000)).kind === "held");
@@ -117,7 +121,8 @@ t.test(
       kind: "unavailable",
       cause: "The locks are closed.",
     });
-    for (const server of servers) t.equal(await server.cli("EXISTS", KEY), "1");
+    const there = await Promise.all(servers.map((server) => server.cli("EXISTS", KEY)));
+    t.ok(there.filter((count) => count === "1").length >= 2, "by a majority, as it was taken");
   },
 );
 
