@@ -8,10 +8,16 @@ import type { HeaderPair, RecordedResponse } from "./record.ts";
 import type { ResourceMemory, Writer } from "./resource.ts";
 
 export function encodeMemory(memory: ResourceMemory): Uint8Array {
-  const text = JSON.stringify(memory, (_name, value: unknown) =>
-    value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value,
-  );
-  return new TextEncoder().encode(text);
+  const { tombstone, ...rest } = memory;
+  if (tombstone === undefined) return toBytes(rest);
+  const { body, ...head } = tombstone.response;
+  // Not left to JSON.stringify: a Buffer would turn itself into a list of numbers first.
+  const text = body === undefined ? undefined : Buffer.from(body).toString("base64");
+  return toBytes({ ...rest, tombstone: { ...tombstone, response: { ...head, body: text } } });
+}
+
+function toBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
 }
 
 /** @throws RecordCorrupt when the bytes are not a memory that this code wrote. */

@@ -1,0 +1,228 @@
+import fc from "fast-check";
+import t from "tap";
+import type { Representation } from "../../src/core/conditional.ts";
+import type { ResourcePolicy } from "../../src/core/policy.ts";
+import type { HeaderPair, RecordedResponse } from "../../src/core/record.ts";
+import { decodeMemory, encodeMemory } from "../../src/core/resource-memory.ts";
+import {
+  claimOwnership,
+  judgeMemory,
+  judgeRepresentation,
+  nameLocation,
+  nameResource,
+  needsRepresentation,
+  remember,
+  type ResourceMemory,
+  type ResourceSource,
+  type WriteEnd,
+} from "../../src/core/resource.ts";
+import { readJson } from "../../src/http/json.ts";
+
+const POLICY: ResourcePolicy = {
+  id: { from: "path" },
+  serialize: "wait",
+  precondition: "off",
+  put: "upsert",
+  once: false,
+  afterDelete: undefined,
+};
+const REMEMBERS: ResourcePolicy = {
+  ...POLICY,
+  afterDelete: { rememberMs: 1000, put: 410, delete: "replay" },
+};
+
+const PRESENT: Representation = {
+  kind: "present",
+  etag: '"now"',
+  computed: true,
+  status: 200,
+  headers: [],
+  body: Buffer.from("there"),
+};
+
+const source = (more: Partial<ResourceSource> = {}): ResourceSource => ({
+  path: "/objects/7",
+  query: "",
+  parameters: new Map(),
+  json: undefined,
+  ...more,
+});
+
+const idOf = (rule: ResourcePolicy["id"], more: Partial<ResourceSource> = {}): string => {
+  const name = nameResource(rule, source(more));
+  return name.kind === "named" ? name.id : `missing ${name.missing}`;
+};
+
+function attempt(method: string, record = "r1", headers: HeaderPair[] = []) {
+  const original = { method, target: "/objects/7", createdAt: "2026-01-01T00:00:00.000Z" };
+  return { method, headers, record, content: "c1", writer: { record, keyed: true, original } };
+}
+
+const answered = (status: number, headers: HeaderPair[] = []): WriteEnd => ({
+  kind: "answered",
+  response: { status, headers, body: Buffer.from("deleted") } satisfies RecordedResponse,
+});
+
+const json = (text: string) => readJson(Buffer.from(text));
+
+t.test("one resource by its own path, by a template, and by what a Location says", async (t) => {
+  const byPath = idOf({ from: "path" });
+  const template = { from: "template", template: "/objects/{id}" } as const;
+  t.equal(idOf(template, { path: "/objects", json: json('{"id":"7"}') }), byPath);
+  t.equal(idOf(template, { path: "/objects", json: json('{"id":7}') }), byPath);
+  t.equal(idOf(template, { path: "/x", query: "a=1&id=7" }), byPath);
+  t.equal(idOf(template, { path: "/x", parameters: new Map([["id", "7"]]) }), byPath);
+  t.equal(idOf(template, { path: "/objects", json: json("{}") }), "missing id");
+  t.equal(nameLocation("/objects/7"), byPath);
+  t.equal(nameLocation("https://api.example/objects/7?x#y"), byPath);
+  t.equal(nameLocation("objects/7"), undefined);
+});
+
+t.test("by fields: the path and all of them together, by meaning", async (t) => {
+  const rule = { from: "body", pointers: ["/date", "/time"] } as const;
+  const slot = (text: string, path = "/reservations") => idOf(rule, { path, json: json(text) });
+  const one = slot('{"date":"d","time":10}');
+  t.equal(slot('{ "time": 1.0e1, "who": "me", "date": "d" }'), one);
+  t.not(slot('{"date":"d","time":11}'), one);
+  t.not(slot('{"date":"d","time":10}', "/tables"), one);
+  t.equal(slot('{"date":"d"}'), "missing /time");
+  t.equal(idOf(rule), "missing /date");
+});
+
+t.test(
+  "what is deleted: a repeated DELETE gets the first answer, a PUT the configured status, for as long as remembered",
+  async (t) => {
+    const memory = remember({}, attempt("DELETE"), answered(202), REMEMBERS, 5000);
+    t.match(judgeMemory(memory, attempt("DELETE", "r2"), REMEMBERS, 5999), {
+      kind: "deleted-before",
+      response: { status: 202 },
+    });
+    t.same(judgeMemory(memory, attempt("PUT", "r2"), REMEMBERS, 5999), {
+      kind: "gone",
+      status: 410,
+    });
+    t.equal(judgeMemory(memory, attempt("PUT", "r2"), REMEMBERS, 6000), undefined);
+    t.equal(judgeMemory(memory, attempt("POST", "r2"), REMEMBERS, 5999), undefined);
+    const creates = { ...REMEMBERS, put: "create-only" } as const;
+    t.equal(judgeMemory(memory, attempt("PUT", "r2"), creates, 5999), undefined);
+    const again = remember(memory, attempt("POST", "r2"), answered(201), REMEMBERS, 5500);
+    t.equal(again.tombstone, undefined, "a successful POST ends the tombstone");
+    const failed = remember({}, attempt("DELETE"), answered(404), REMEMBERS, 5000);
+    t.same(failed, {}, "a DELETE that failed leaves none");
+  },
+);
+
+t.test(
+  "once: the first write that succeeds owns, one that fails does not, an unknown one might",
+  async (t) => {
+    const once = { ...POLICY, once: true };
+    const reserved = claimOwnership({}, attempt("POST").writer);
+    t.match(judgeMemory(reserved, attempt("POST", "r2"), once, 0), {
+      kind: "owned",
+      settled: false,
+    });
+    t.equal(judgeMemory(reserved, attempt("POST", "r1"), once, 0), undefined, "its own retry");
+    const owned = remember(
+      reserved,
+      attempt("POST"),
+      answered(201, [["Location", "/r/1"]]),
+      once,
+      0,
+    );
+    t.match(judgeMemory(owned, attempt("POST", "r2"), once, 0), {
+      kind: "owned",
+      settled: true,
+      owner: { original: { status: 201, location: "/r/1" } },
+    });
+    t.equal(judgeMemory(owned, attempt("DELETE", "r2"), once, 0), undefined);
+    t.same(remember(reserved, attempt("POST"), answered(409), once, 0), {});
+    t.same(remember(reserved, attempt("POST"), { kind: "not-sent" }, once, 0), {});
+    t.equal(remember(reserved, attempt("POST"), { kind: "unknown" }, once, 0), reserved);
+    const deleted = remember(owned, attempt("DELETE", "r3"), answered(204), once, 0);
+    t.equal(judgeMemory(deleted, attempt("POST", "r4"), once, 0), undefined, "free again");
+    const put = remember({}, attempt("PUT"), answered(200), POLICY, 0);
+    t.match(judgeMemory(put, attempt("POST", "r2"), once, 0), { kind: "owned" }, "PUT before POST");
+  },
+);
+
+t.test(
+  "PUT: update-only needs the thing, create-only its absence or the same content",
+  async (t) => {
+    const judge = (
+      current: Representation,
+      put: ResourcePolicy["put"],
+      same: boolean,
+      headers: HeaderPair[] = [],
+    ) =>
+      judgeRepresentation(
+        current,
+        {},
+        attempt("PUT", "r1", headers),
+        { ...POLICY, put },
+        () => same,
+      ).kind;
+    t.equal(judge({ kind: "absent" }, "update-only", false), "missing");
+    t.equal(judge(PRESENT, "update-only", false), "go");
+    t.equal(judge({ kind: "absent" }, "create-only", false), "go");
+    t.equal(judge(PRESENT, "create-only", false), "exists");
+    t.equal(judge(PRESENT, "create-only", true), "already-there");
+    t.equal(judge(PRESENT, "create-only", true, [["If-None-Match", "*"]]), "precondition-failed");
+  },
+);
+
+t.test("preconditions: required where the route says so, judged on the current tag", async (t) => {
+  const required = { ...POLICY, precondition: "required" } as const;
+  t.same(judgeMemory({}, attempt("PUT"), required, 0), { kind: "precondition-required" });
+  const conditional = attempt("PUT", "r1", [["If-Match", '"old"']]);
+  t.equal(judgeMemory({}, conditional, required, 0), undefined);
+  t.equal(needsRepresentation(required, conditional), true);
+  t.equal(needsRepresentation(POLICY, conditional), false);
+  t.same(
+    judgeRepresentation(PRESENT, {}, conditional, required, () => false),
+    {
+      kind: "precondition-failed",
+      etag: '"now"',
+    },
+  );
+});
+
+t.test("a memory survives its bytes; other bytes are refused", async (t) => {
+  const writer = {
+    record: "r1",
+    keyed: true,
+    original: { method: "PUT", target: "/x", createdAt: "t", status: 200 },
+  };
+  const memory: ResourceMemory = {
+    writer,
+    owner: { ...writer, settled: false },
+    tombstone: {
+      deletedAtMs: 1,
+      untilMs: 2,
+      response: { status: 204, headers: [["A", "é"]], body: Buffer.from([0, 255]) },
+    },
+    content: "c",
+    frees: { resource: "r", owner: "o" },
+  };
+  t.same(decodeMemory(encodeMemory(memory)), memory);
+  t.same(decodeMemory(undefined), {});
+  for (const text of [
+    "",
+    "[",
+    "null",
+    "7",
+    '{"writer":{}}',
+    '{"tombstone":{"deletedAtMs":1}}',
+    '{"content":7}',
+  ]) {
+    t.throws(() => decodeMemory(Buffer.from(text)), { code: "RECORD_CORRUPT" }, text);
+  }
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      try {
+        decodeMemory(bytes);
+      } catch (error) {
+        t.match(error, { code: "RECORD_CORRUPT" });
+      }
+    }),
+  );
+});
