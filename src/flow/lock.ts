@@ -21,7 +21,7 @@ export async function acquire(
   rules: Pick<ResourcePolicy, "serialize">,
   waitMs: number,
   owned: Owned | undefined,
-  { locks, limits, clock }: Pick<FlowDeps, "locks" | "limits" | "clock">,
+  { locks, limits, clock, newToken }: Pick<FlowDeps, "locks" | "limits" | "clock" | "newToken">,
 ): Promise<Acquired> {
   const startedMs = clock.monotonicMs();
   // A wait that uses up the key's lease could only end in a request that may not be sent any more.
@@ -37,8 +37,10 @@ export async function acquire(
       if (answer.lock.endsMs > clock.monotonicMs()) return answer;
       answer.lock.release();
     }
-    if (clock.monotonicMs() + pauseMs > untilMs) return { kind: "locked" };
-    await clock.sleep(pauseMs);
+    // Scattered, or contenders that asked several servers at once would split the votes again and again.
+    const waitedMs = pauseMs * (0.5 + Number.parseInt(newToken().slice(0, 4), 16) / 0x10000);
+    if (clock.monotonicMs() + waitedMs > untilMs) return { kind: "locked" };
+    await clock.sleep(waitedMs);
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
   }
 }

@@ -28,8 +28,17 @@ export function connectRedisNodes(urls: readonly string[], timeoutMs: number): R
     const client = connectInOrder(target, timeoutMs, (error) => {
       trouble = codeWord(error);
     });
+    const connected = new Promise<void>((resolve) => void client.once("ready", resolve));
     return {
       async runScript(lua, key, args) {
+        try {
+          // Right after the start there is no trouble yet, only a connection that is not made yet.
+          if (client.status !== "ready" && trouble === undefined) {
+            await within(timeoutMs, connected);
+          }
+        } catch {
+          // Told below, as every other call on a server that is not connected.
+        }
         // A Cluster client without slots would keep the call and run it long after its caller has gone.
         if (client.status !== "ready") {
           throw new StoreUnavailable(`Redis is not connected (${trouble ?? "connecting"}).`);
