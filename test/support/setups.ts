@@ -7,13 +7,14 @@ import { join } from "node:path";
 import root, { type Test } from "tap";
 import { parse, stringify } from "yaml";
 import { startGatewayProcess } from "./gateway-process.ts";
-import { startGateway, storeSettings, tempDir, type Settings, type Teardown } from "./gateway.ts";
+import { startGateway, storeSettings, tempDir, type Settings } from "./gateway.ts";
+import { until } from "./redis-server.ts";
 import { startUpstream, type Responder, type TestUpstream } from "./upstream.ts";
 
 export interface Deployment {
   /** One or two base URLs of the same deployment; `url(n)` takes turns. */
   readonly urls: readonly string[];
-  url(n: number): string;
+  readonly url: (n: number) => string;
   readonly upstream: TestUpstream;
 }
 
@@ -26,6 +27,9 @@ const SETUPS: ReadonlyMap<string, Deploy> = new Map([
   ["embedded store, two workers", twoWorkers],
 ]);
 
+/** On a busy machine the default of 250 ms would be an outage of the store, which is no part of these scenarios. */
+const PATIENT = { timeout: "5s" };
+
 async function inProcess(
   t: Test,
   name: "redis" | "embedded",
@@ -35,15 +39,22 @@ async function inProcess(
   // The redis-server is the file's: it must outlive the subtest that asks for it first.
   const store = await storeSettings(root, name);
   const started = Array.from({ length: gateways }, () =>
-    startGateway(t, { ...settings, store: { ...(settings["store"] as object), ...store } }),
+    startGateway(t, {
+      ...settings,
+      store: { ...PATIENT, ...(settings["store"] as object), ...store },
+    }),
   );
-  return (await Promise.all(started)).map(({ url }) => url);
+  const running = await Promise.all(started);
+  // It listens before it is connected to Redis; `/readyz` says so, too.
+  for (const { store: opened } of running)
+    await until(async () => (await opened.problems()).length === 0);
+  return running.map(({ url }) => url);
 }
 
 async function twoWorkers(t: Test, settings: Settings): Promise<readonly string[]> {
   const dir = tempDir(t);
   const file = join(dir, "gateway.yaml");
-  const store = { ...(settings["store"] as object), url: `file:${join(dir, "store")}` };
+  const store = { ...PATIENT, ...(settings["store"] as object), url: `file:${join(dir, "store")}` };
   writeFileSync(file, stringify({ ...settings, store }));
   const gateway = await startGatewayProcess(t, ["--config", file, "--workers", "2"]);
   return [gateway.url, gateway.url];
