@@ -10,6 +10,7 @@ export const STORE_OPERATIONS: readonly StoreOperation[] = [
   "complete",
   "release",
   "mark-unknown",
+  "remember",
 ];
 
 /** The label of requests that no configured route has matched. */

@@ -1,5 +1,5 @@
 /**
- * A store that is measured: how long the four transitions take and how often they fail. Answers and errors pass
+ * A store that is measured: how long the transitions take and how often they fail. Answers and errors pass
  * through unchanged, and so does everything else that a store does.
  */
 import type { Store, StoreOperation } from "../core/ports.ts";
@@ -31,7 +31,7 @@ export function observeStore(store: Store, metrics: Pick<Metrics, "storeCall">):
     resolve: (id, outcome, retentionMs) => store.resolve(id, outcome, retentionMs),
     readCell: (id) => store.readCell(id),
     writeCell: (id, value, revision, retentionMs) =>
-      store.writeCell(id, value, revision, retentionMs),
+      timed("remember", () => store.writeCell(id, value, revision, retentionMs)),
     watch: (id) => store.watch(id),
     problems: () => store.problems(),
     close: () => store.close(),
