@@ -13,12 +13,15 @@ export const STORE_OPERATIONS: readonly StoreOperation[] = [
   "remember",
 ];
 
-/** The label of requests that no configured route has matched. */
+/** The label of requests that no route has matched and the defaults guard. */
+const DEFAULT_ROUTE = "default";
+
+/** The label of requests that are no route's: passed through, or refused before any was looked for. */
 export const NO_ROUTE = "none";
 
 /** All values of the label `route`. */
 export function routeLabels(configured: readonly string[]): ReadonlySet<string> {
-  return new Set([...configured, NO_ROUTE]);
+  return new Set([...configured, DEFAULT_ROUTE, NO_ROUTE]);
 }
 
 /** RFC 9110 §9.3 and RFC 5789. Node's parser takes some forty methods, WebDAV's among them. */

@@ -80,7 +80,7 @@ t.test("what alerts watch is there at 0 before anything happened", async (t) => 
       t.equal(await value(of, counter), 0, counter);
     }
   }
-  for (const route of ["charges", "orders", "none"]) {
+  for (const route of ["charges", "orders", "default", "none"]) {
     for (const reason of ["timeout", "reset", "truncated", "crash"]) {
       const labels = `{route="${route}",reason="${reason}"}`;
       t.equal(await value(of, `idempotency_gateway_unknown_outcomes_total${labels}`), 0, labels);
