@@ -71,11 +71,12 @@ function asOriginal(value: unknown): Original {
 }
 
 function asTombstone(value: unknown): NonNullable<ResourceMemory["tombstone"]> {
-  const { deletedAtMs, untilMs, response } = asObject(value);
+  const { deletedAtMs, untilMs, response, scope } = asObject(value);
   return {
     deletedAtMs: asNumber(deletedAtMs),
     untilMs: asNumber(untilMs),
     response: asResponse(response),
+    scope: asText(scope),
   };
 }
 

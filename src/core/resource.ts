@@ -113,8 +113,10 @@ export interface ResourceMemory {
   readonly tombstone?: {
     readonly deletedAtMs: number;
     readonly untilMs: number;
-    /** The first DELETE's answer. */
+    /** The first DELETE's answer, without `Set-Cookie`. */
     readonly response: RecordedResponse;
+    /** Whose DELETE it was, as in `ResourceWrite.scope`: the answer's content is that caller's alone. */
+    readonly scope: string;
   };
   /** SHA-256 of the content that the last PUT brought, to recognise the same one. */
   readonly content?: string;
@@ -127,6 +129,8 @@ export interface ResourceWrite {
   readonly headers: readonly HeaderPair[];
   /** The write's own record id. */
   readonly record: string;
+  /** Digest of the caller's credentials, see `scopeOf`. */
+  readonly scope: string;
   /** See `ResourceMemory.content`. */
   readonly content: string;
 }
@@ -167,7 +171,7 @@ export function judgeMemory(
   if (tombstone !== undefined && tombstone.untilMs > nowMs && policy.afterDelete !== undefined) {
     const { afterDelete } = policy;
     if (write.method === "DELETE" && afterDelete.delete === "replay") {
-      return { kind: "deleted-before", response: tombstone.response };
+      return { kind: "deleted-before", response: firstAnswer(tombstone, write.scope) };
     }
     const revives =
       write.method === "POST" || (write.method === "PUT" && policy.put === "create-only");
@@ -243,7 +247,8 @@ export function remember(
     const { afterDelete } = policy;
     const untilMs = nowMs + (afterDelete?.rememberMs ?? 0);
     // A tombstone also where nothing is made of it: what is deleted is not taken any more.
-    return { writer, tombstone: { deletedAtMs: nowMs, untilMs, response: end.response } };
+    const response = withoutCookies(end.response);
+    return { writer, tombstone: { deletedAtMs: nowMs, untilMs, response, scope: write.scope } };
   }
   const { tombstone: _tombstone, owner: _owner, ...kept } = memory;
   return {
@@ -252,6 +257,24 @@ export function remember(
     ...(policy.once && { owner: { ...writer, settled: true } }),
     ...(write.method === "PUT" ? { content: write.content } : {}),
   };
+}
+
+/**
+ * DANGER: the upstream has not looked at who repeats a DELETE. Another caller gets the status alone: the content may be
+ * what was deleted, which this caller might never have been shown.
+ */
+function firstAnswer(
+  { response, scope }: NonNullable<ResourceMemory["tombstone"]>,
+  askedBy: string,
+): RecordedResponse {
+  const whole = scope === askedBy && response.body !== undefined;
+  return whole ? response : { status: response.status, headers: [], body: undefined };
+}
+
+/** A session that was handed out with the answer is nobody else's, also where callers cannot be told apart. */
+function withoutCookies(response: RecordedResponse): RecordedResponse {
+  const headers = response.headers.filter(([name]) => name.toLowerCase() !== "set-cookie");
+  return { ...response, headers };
 }
 
 /** How the write ended, for whoever meets it: its status and where its result is. */

@@ -3,32 +3,23 @@
  * refuses here has sent nothing, and says so. Replays never come here; they take no lock.
  */
 import type { Representation } from "../core/conditional.ts";
-import { contentOf } from "../core/fingerprint.ts";
-import { headersToRecord, verdictOn } from "../core/recordable.ts";
-import type { ResourcePolicy } from "../core/policy.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
-import type { HeldLock } from "../core/resource-ports.ts";
 import type { HeaderPair, RecordedResponse } from "../core/record.ts";
 import {
   claimOwnership,
   judgeMemory,
   judgeRepresentation,
-  nameLocation,
   needsRepresentation,
-  remember,
-  type ResourceMemory,
-  type ResourceWrite,
-  type WriteEnd,
-  type Writer,
   type WriteVerdict,
 } from "../core/resource.ts";
-import { pathOnly } from "../core/problem.ts";
-import type { Admitted, NamedResource } from "./admit.ts";
+import type { Admitted } from "./admit.ts";
+import { afterwards } from "./aftermath.ts";
+import { attemptOf, isSuccess, type Attempt, type Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
-import { forward } from "./forward.ts";
+import { forward, type Holdings } from "./forward.ts";
 import type { Owned } from "./later.ts";
 import { acquire } from "./lock.ts";
-import { freeSlot, recall, retain, write as writeMemory, type Recalled } from "./memory.ts";
+import { recall, write as writeMemory, type Recalled } from "./memory.ts";
 import { represent, sameContent, type Represented } from "./represent.ts";
 
 export type GuardRefusal =
@@ -46,11 +37,6 @@ export type Guarded =
     }
   | { readonly kind: "refused"; readonly refusal: GuardRefusal };
 
-type Guarding = Admitted & {
-  readonly resource: NamedResource;
-  readonly rules: ResourcePolicy;
-};
-
 /** `headers` are the fields for the upstream. `owned` is `undefined` for a request without a key. */
 export async function guard(
   admitted: Admitted,
@@ -60,35 +46,38 @@ export async function guard(
 ): Promise<Guarded> {
   const { resource, policy } = admitted;
   const rules = policy.resource;
+  const unlocked = { owned, lock: undefined };
   if (resource === undefined || rules === undefined) {
-    const forwarded = await forward(admitted, { owned, lock: undefined }, headers, deps);
-    return { kind: "sent", forwarded };
+    return { kind: "sent", forwarded: await forward(admitted, unlocked, headers, deps) };
   }
   const guarding = { ...admitted, resource, rules };
-  if (rules.serialize === "off") return write(guarding, { owned, lock: undefined }, headers, deps);
+  if (rules.serialize === "off") return guarded(guarding, unlocked, headers, deps);
   const locked = await acquire(resource.id, rules, policy.waitTimeoutMs, owned, deps);
   if (locked.kind !== "held") return refuse({ kind: locked.kind });
-  const { lock } = locked;
+  return guarded(guarding, { owned, lock: locked.lock }, headers, deps);
+}
+
+async function guarded(
+  guarding: Guarding,
+  holding: Holdings,
+  headers: readonly HeaderPair[],
+  deps: FlowDeps,
+): Promise<Guarded> {
   try {
-    return await write(guarding, { owned, lock }, headers, deps);
+    return await write(guarding, holding, headers, deps);
   } catch (error) {
     // Only before anything was sent: what comes later settles for itself.
-    lock.release();
+    holding.lock?.release();
     if (error instanceof RecordCorrupt) return refuse({ kind: "corrupt" });
     if (error instanceof StoreUnavailable) return refuse({ kind: "unavailable" });
     throw error;
   }
 }
 
-interface Holding {
-  readonly owned: Owned | undefined;
-  readonly lock: HeldLock | undefined;
-}
-
 /** Throws the store's errors only while nothing has been sent. Gives the lock back as soon as others may write. */
 async function write(
   guarding: Guarding,
-  holding: Holding,
+  holding: Holdings,
   headers: readonly HeaderPair[],
   deps: FlowDeps,
 ): Promise<Guarded> {
@@ -105,7 +94,7 @@ async function write(
   }
   const outbound = judged.computed ? headers.filter(([name]) => !isCondition(name)) : headers;
   const forwarded = await forward(guarding, holding, outbound, deps);
-  await afterwards(guarding, attempt, ready, forwarded, holding, deps);
+  await afterwards(guarding, attempt, ready, forwarded, holding.lock, deps);
   return { kind: "sent", forwarded };
 }
 
@@ -121,58 +110,6 @@ function toldInstead(verdict: Judged["verdict"]): Guarded {
     default:
       return refuse(verdict);
   }
-}
-
-/** What is remembered of the write, and when the lock ends. Never rejects for the store's sake: there is an answer. */
-async function afterwards(
-  guarding: Guarding,
-  attempt: Attempt,
-  ready: Recalled,
-  forwarded: ForwardOutcome,
-  { lock }: Holding,
-  deps: FlowDeps,
-): Promise<void> {
-  const { rules, resource, policy } = guarding;
-  const free = (): void => lock?.release();
-  const end = endOf(forwarded, guarding);
-  const memory = remember(ready.memory, attempt, end, rules, ready.nowMs);
-  const leaseEndsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
-  try {
-    const written = await retain(resource.id, ready, memory, policy, leaseEndsMs, free, deps);
-    if (end.kind === "answered" && isSuccess(end.response.status)) {
-      await followUp(guarding, attempt, ready.memory, end.response, deps);
-    }
-    // DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its
-    // lease, or the next write would run beside this one.
-    const running = forwarded.kind === "unknown" && forwarded.reason === "timeout";
-    if (written !== "later" && !running) free();
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
-    deps.observer.lostWrite("remember");
-  }
-}
-
-type Attempt = ResourceWrite & { readonly writer: Writer };
-
-function attemptOf(
-  { method, target, headers, body, json, keyed }: Guarding,
-  owned: Owned | undefined,
-  nowMs: number,
-  deps: FlowDeps,
-): Attempt {
-  const record = owned?.id ?? deps.newToken();
-  const createdAt = new Date(nowMs).toISOString();
-  return {
-    method,
-    headers,
-    record,
-    content: contentOf(headers, body, json),
-    writer: {
-      record,
-      keyed: keyed !== undefined,
-      original: { method, target: pathOnly(target), createdAt },
-    },
-  };
 }
 
 /** `computed`: the upstream has no tag of its own, so the conditions are the gateway's to judge and not to pass on. */
@@ -204,8 +141,11 @@ async function judge(
   const verdict = judgeRepresentation(read.representation, memory, attempt, rules, (current) =>
     sameContent(current, guarding, deps.readJson),
   );
-  const computed = read.representation.kind === "absent" || read.representation.computed;
-  return { verdict, computed };
+  // Conditions are taken off only where they have been judged by a tag that the upstream does not know. Whatever else
+  // there is of them is the upstream's to judge: `If-None-Match: *` also holds against a creation in between.
+  const { representation } = read;
+  const judged = rules.precondition !== "off" && representation.kind === "present";
+  return { verdict, computed: judged && representation.computed };
 }
 
 /** An owner whose outcome was never settled here: its record knows more by now. `undefined`: it owns nothing. */
@@ -235,49 +175,9 @@ async function reserve(
   return answer === "done" ? { ...recalled, memory, revision: recalled.revision + 1 } : undefined;
 }
 
-/** A booking that is deleted frees its slot; a slot that is taken is found again by what the upstream calls it. */
-async function followUp(
-  { method, rules, resource, policy }: Guarding,
-  attempt: Attempt,
-  before: ResourceMemory,
-  response: RecordedResponse,
-  deps: FlowDeps,
-): Promise<void> {
-  if (method === "DELETE") {
-    if (before.frees !== undefined) await freeSlot(before.frees, policy, deps);
-    return;
-  }
-  const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
-  const alias = rules.once && location !== undefined ? nameLocation(location) : undefined;
-  if (alias === undefined || alias === resource.id) return;
-  const recalled = await recall(alias, deps.store);
-  const frees = { resource: resource.id, owner: attempt.record };
-  const { tombstone: _tombstone, ...kept } = recalled.memory;
-  const memory = { ...kept, frees, writer: attempt.writer };
-  const answer = await writeMemory(alias, recalled, memory, policy, deps.store);
-  if (answer === "lost") deps.observer.lostWrite("remember");
-}
-
 function withTag(current: Extract<Representation, { kind: "present" }>): RecordedResponse {
   const { status, headers, body, computed, etag } = current;
   return { status, headers: computed ? [...headers, ["ETag", etag]] : headers, body };
-}
-
-function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
-  switch (forwarded.kind) {
-    case "not-sent":
-      return { kind: "not-sent" };
-    case "unknown":
-      return { kind: "unknown" };
-    case "answered":
-    case "streaming": {
-      const { status, headers } = forwarded.kind === "answered" ? forwarded.answer : forwarded;
-      if (verdictOn(status, policy) === "unknown") return { kind: "unknown" };
-      const body = forwarded.kind === "answered" ? forwarded.answer.body : undefined;
-      const kept = headersToRecord(headers, policy.replay.dropHeaders);
-      return { kind: "answered", response: { status, headers: kept, body } };
-    }
-  }
 }
 
 function answered({ status, headers, body }: RecordedResponse): ForwardOutcome {
@@ -286,10 +186,6 @@ function answered({ status, headers, body }: RecordedResponse): ForwardOutcome {
 
 function isCondition(name: string): boolean {
   return /^if-(none-)?match$/i.test(name);
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
 }
 
 function refuse(refusal: GuardRefusal): Guarded {

@@ -53,9 +53,10 @@ const idOf = (rule: ResourcePolicy["id"], more: Partial<ResourceSource> = {}): s
   return name.kind === "named" ? name.id : `missing ${name.missing}`;
 };
 
-function attempt(method: string, record = "r1", headers: HeaderPair[] = []) {
+function attempt(method: string, record = "r1", headers: HeaderPair[] = [], scope = "me") {
   const original = { method, target: "/objects/7", createdAt: "2026-01-01T00:00:00.000Z" };
-  return { method, headers, record, content: "c1", writer: { record, keyed: true, original } };
+  const writer = { record, keyed: true, original };
+  return { method, headers, record, scope, content: "c1", writer };
 }
 
 const answered = (status: number, headers: HeaderPair[] = []): WriteEnd => ({
@@ -109,6 +110,27 @@ t.test(
     t.equal(again.tombstone, undefined, "a successful POST ends the tombstone");
     const failed = remember({}, attempt("DELETE"), answered(404), REMEMBERS, 5000);
     t.same(failed, {}, "a DELETE that failed leaves none");
+  },
+);
+
+t.test(
+  "a repeated DELETE of another caller gets the status alone, and nobody gets the cookie",
+  async (t) => {
+    const end = answered(200, [
+      ["Set-Cookie", "session=1"],
+      ["X-Left", "3"],
+    ]);
+    const memory = remember({}, attempt("DELETE"), end, REMEMBERS, 5000);
+    const told = (scope: string) =>
+      judgeMemory(memory, attempt("DELETE", "r2", [], scope), REMEMBERS, 5001);
+    t.same(told("me"), {
+      kind: "deleted-before",
+      response: { status: 200, headers: [["X-Left", "3"]], body: Buffer.from("deleted") },
+    });
+    t.same(told("somebody else"), {
+      kind: "deleted-before",
+      response: { status: 200, headers: [], body: undefined },
+    });
   },
 );
 
@@ -199,6 +221,7 @@ t.test("a memory survives its bytes; other bytes are refused", async (t) => {
       deletedAtMs: 1,
       untilMs: 2,
       response: { status: 204, headers: [["A", "é"]], body: Buffer.from([0, 255]) },
+      scope: "me",
     },
     content: "c",
     frees: { resource: "r", owner: "o" },

@@ -1,0 +1,88 @@
+/**
+ * After a write to a resource: what is remembered of it, what else it frees or brings back, and when its lock ends.
+ * Decides nothing about the answer, which is the upstream's by now.
+ */
+import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
+import type { HeldLock } from "../core/resource-ports.ts";
+import type { RecordedResponse } from "../core/record.ts";
+import { nameLocation, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
+import { isSuccess, type Attempt, type Guarding } from "./attempt.ts";
+import type { FlowDeps } from "./deps.ts";
+import { freeSlot, recall, retain, write as writeMemory, type Recalled } from "./memory.ts";
+
+/** Never rejects for the store's sake: there is an answer. Gives the lock back as soon as others may write. */
+export async function afterwards(
+  guarding: Guarding,
+  attempt: Attempt,
+  ready: Recalled,
+  forwarded: ForwardOutcome,
+  lock: HeldLock | undefined,
+  deps: FlowDeps,
+): Promise<void> {
+  const { rules, resource, policy } = guarding;
+  const free = (): void => lock?.release();
+  const end = endOf(forwarded, guarding);
+  const memory = remember(ready.memory, attempt, end, rules, ready.nowMs);
+  const leaseEndsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
+  // DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its lease, or
+  // the next write would run beside this one.
+  let others = !(forwarded.kind === "unknown" && forwarded.reason === "timeout");
+  try {
+    const written = await retain(resource.id, ready, memory, policy, leaseEndsMs, free, deps);
+    // Nobody may judge by a memory that does not know of this write yet.
+    if (written === "later") others = false;
+    if (end.kind === "answered" && isSuccess(end.response.status)) {
+      await followUp(guarding, attempt, ready.memory, end.response, deps);
+    }
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
+    deps.observer.lostWrite("remember");
+  } finally {
+    if (others) free();
+  }
+}
+
+/** A booking that is deleted frees its slot; what a write has made is known by what the upstream calls it, too. */
+async function followUp(
+  { method, rules, resource, policy }: Guarding,
+  attempt: Attempt,
+  before: ResourceMemory,
+  response: RecordedResponse,
+  deps: FlowDeps,
+): Promise<void> {
+  if (method === "DELETE") {
+    if (before.frees !== undefined) await freeSlot(before.frees, policy, deps);
+    return;
+  }
+  const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const made = location === undefined ? undefined : nameLocation(location);
+  if (made === undefined || made === resource.id) return;
+  // RFC 9110 §15.3.2: the Location of a 201 is what was created; of any other answer it may be a mere report.
+  if (!rules.once && response.status !== 201) return;
+  const recalled = await recall(made, deps.store);
+  if (!rules.once && recalled.memory.tombstone === undefined) return;
+  // An id that was deleted and is given again: its thing is there, and a repeated DELETE must not be told otherwise.
+  const { tombstone: _tombstone, ...kept } = recalled.memory;
+  const frees = { resource: resource.id, owner: attempt.record };
+  const memory = { ...kept, ...(rules.once && { frees }), writer: attempt.writer };
+  const answer = await writeMemory(made, recalled, memory, policy, deps.store);
+  if (answer === "lost") deps.observer.lostWrite("remember");
+}
+
+function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
+  switch (forwarded.kind) {
+    case "not-sent":
+      return { kind: "not-sent" };
+    case "unknown":
+      return { kind: "unknown" };
+    case "answered":
+    case "streaming": {
+      const { status, headers } = forwarded.kind === "answered" ? forwarded.answer : forwarded;
+      if (verdictOn(status, policy) === "unknown") return { kind: "unknown" };
+      const body = forwarded.kind === "answered" ? forwarded.answer.body : undefined;
+      const kept = headersToRecord(headers, policy.replay.dropHeaders);
+      return { kind: "answered", response: { status, headers: kept, body } };
+    }
+  }
+}
