@@ -7,6 +7,7 @@
  * that hangs up changes nothing.
  */
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
+import type { Outcome } from "../core/outcome.ts";
 import { unknownPolicy } from "../core/route.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, type About, type Answer } from "./answer.ts";
@@ -107,8 +108,7 @@ async function serve(
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);
-    // After a time-out the upstream may still be at it; then the lock ends with its lease.
-    if (ended.outcome !== "outcome-unknown") owned.keyLock?.release();
+    if (!OUTLIVED.has(ended.outcome)) owned.keyLock?.release();
     return ended;
   }
   if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {
@@ -120,6 +120,12 @@ async function serve(
       : undefined;
   return { ...(stale ?? answerUngranted(claimed, about, deps)), facts };
 }
+
+/**
+ * After these the key's lock ends with its lease: the upstream may still be at it, or the record does not say yet what
+ * was executed, and a store that loses the claim meanwhile must not let a retry be sent.
+ */
+const OUTLIVED: ReadonlySet<Outcome> = new Set(["outcome-unknown", "not-recorded", "in-flight"]);
 
 /** `owned` is `undefined` for a request without a key, whose resource alone is guarded. */
 async function execute(

@@ -85,13 +85,16 @@ async function complete(
   policy: Policy,
   deps: FlowDeps,
 ): Promise<Settled> {
-  const write = (): Promise<CompleteAnswer> =>
-    completeOrShrink(owned, response, policy.retention.completedMs, deps);
+  const write = async (): Promise<CompleteAnswer> => {
+    const answer = await completeOrShrink(owned, response, policy.retention.completedMs, deps);
+    if (answer.kind === "done" || !(await putBack(owned, deps))) return answer;
+    return completeOrShrink(owned, response, policy.retention.completedMs, deps);
+  };
   try {
     const answer = await write();
     if (answer.kind === "done") return { kind: "recorded", expiresAtMs: answer.expiresAtMs };
     deps.observer.lostWrite("complete");
-    return (await putBack(owned, write, deps)) ?? (await whatStandsThere(owned.id, deps));
+    return await whatStandsThere(owned.id, deps);
   } catch (error) {
     // The caller gets the true answer; its retries are told that the record is damaged, never another answer.
     if (error instanceof RecordCorrupt) return { kind: "not-recorded" };
@@ -102,20 +105,29 @@ async function complete(
   }
 }
 
+/** How long, and how often, the claim of a gateway that will not get the key's lock is waited for. */
+const PUT_BACK_MS = 1000;
+const PUT_BACK_PAUSE_MS = 10;
+
 /**
- * Where the store has lost the whole record (a failover, a flush), it is claimed and completed once more: the answer is
- * known, and whoever retries shall get it. `undefined`: somebody else stands there, or the operator's word does.
+ * Where the store has lost the whole record (a failover, a flush), it is claimed once more, so that what is known can
+ * be written and whoever retries gets it. `false`: somebody else stands there, or the operator's word does.
  */
-async function putBack(
-  owned: Owned,
-  write: () => Promise<CompleteAnswer>,
-  deps: FlowDeps,
-): Promise<Settled | undefined> {
-  if ((await deps.store.inspect(owned.id)) !== undefined) return undefined;
-  const claimed = await deps.store.claim(owned.request);
-  if (claimed.kind !== "granted") return undefined;
-  const answer = await write();
-  return answer.kind === "done" ? { kind: "recorded", expiresAtMs: answer.expiresAtMs } : undefined;
+async function putBack(owned: Owned, { store, clock }: FlowDeps): Promise<boolean> {
+  const untilMs = Math.min(
+    clock.monotonicMs() + PUT_BACK_MS,
+    owned.keyLock?.endsMs ?? Number.NEGATIVE_INFINITY,
+  );
+  // An unknown outcome that stands there is another request's: it is not taken over, whatever the route says.
+  const request = { ...owned.request, onUnknown: "block" as const };
+  for (;;) {
+    const claimed = await store.claim(request);
+    if (claimed.kind === "granted") return true;
+    // DANGER: while this one holds the key's lock, another claim is about to be released unsent. Left at that, the
+    // record would be gone and the next retry be sent.
+    if (claimed.kind !== "busy" || clock.monotonicMs() + PUT_BACK_PAUSE_MS > untilMs) return false;
+    await clock.sleep(PUT_BACK_PAUSE_MS);
+  }
 }
 
 /** A store without room still has room for "executed, answer not kept", which is what keeps the retry from running. */
@@ -161,8 +173,12 @@ async function markUnknown(
 ): Promise<Settled> {
   deps.observer.unknownOutcome(policy.route, reason);
   const { unknownMs } = policy.retention;
-  const write = (): Promise<WriteAnswer> =>
+  const mark = (): Promise<WriteAnswer> =>
     deps.store.markUnknown(owned.id, owned.token, reason, unknownMs);
+  const write = async (): Promise<WriteAnswer> => {
+    const answer = await mark();
+    return answer === "done" || !(await putBack(owned, deps)) ? answer : mark();
+  };
   await writeNowOrLater(owned, "mark-unknown", write, deps);
   return { kind: "unknown" };
 }
