@@ -27,7 +27,7 @@ export type GuardRefusal =
   | { readonly kind: "locked" }
   | { readonly kind: "unavailable" | "corrupt" }
   /** The current representation could not be read, so nothing was judged and nothing sent. */
-  | Extract<Represented, { kind: "unreadable" }>;
+  | Exclude<Represented, { kind: "representation" }>;
 
 /** `sent` is what the upstream said; `known` what the gateway says in its place, to be recorded like an answer. */
 export type Guarded =
@@ -137,7 +137,7 @@ async function judge(
     return { verdict: { kind: "go" }, computed: false };
   }
   const read = await represent(resource.path, headers, guarding.policy, deps);
-  if (read.kind === "unreadable") return { verdict: read, computed: false };
+  if (read.kind !== "representation") return { verdict: read, computed: false };
   const verdict = judgeRepresentation(read.representation, memory, attempt, rules, (current) =>
     sameContent(current, guarding, deps.readJson),
   );

@@ -6,13 +6,15 @@ import { computeEtag, etagOf, type Representation } from "../core/conditional.ts
 import { isJson, mediaType } from "../core/fingerprint.ts";
 import { writeCanonical } from "../core/json.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type ForwardOutcome, type ReadJson } from "../core/ports.ts";
+import { JsonRefused, type ForwardOutcome, type ReadJson, type Reply } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import type { Admitted } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
 
 export type Represented =
   | { readonly kind: "representation"; readonly representation: Representation }
+  /** The upstream does not show it to this caller, and has said so. */
+  | { readonly kind: "denied"; readonly answer: Reply }
   | { readonly kind: "unreadable"; readonly status: 502 | 504; readonly detail: string };
 
 type Present = Extract<Representation, { kind: "present" }>;
@@ -44,6 +46,8 @@ function judgeRead(read: ForwardOutcome): Represented {
     case "answered": {
       const { status, headers, body } = read.answer;
       if (status === 404 || status === 410) return found({ kind: "absent" });
+      // Its own words, with their challenge (RFC 9110 §15.5.2): "log in" must not read like an outage.
+      if (status === 401 || status === 403) return { kind: "denied", answer: read.answer };
       if (status !== 200)
         return unreadable(502, `The upstream answered a read of the resource with ${status}`);
       const own = etagOf(headers);

@@ -94,6 +94,8 @@ export function answerRefused(refusal: GuardRefusal, about: About): Answer {
       return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
     case "corrupt":
       return problemAnswer("record-corrupt", about);
+    case "denied":
+      return upstreamAnswer(about.id === undefined ? "passed" : "released", refusal.answer, about);
     case "unreadable": {
       const { status, detail } = refusal;
       return problemAnswer("upstream-unreachable", about, { status, detail, retryAfterS: 1 });
