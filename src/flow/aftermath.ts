@@ -5,11 +5,19 @@
 import { headersToRecord, verdictOn } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
-import type { RecordedResponse } from "../core/record.ts";
+import type { RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { nameLocation, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
 import { isSuccess, type Attempt, type Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
-import { freeSlot, recall, retain, write as writeMemory, type Recalled } from "./memory.ts";
+import { writeLater } from "./later.ts";
+import {
+  freeSlot,
+  recall,
+  retain,
+  write as writeMemory,
+  type Change,
+  type Recalled,
+} from "./memory.ts";
 
 /** Never rejects for the store's sake: there is an answer. Gives the lock back as soon as others may write. */
 export async function afterwards(
@@ -23,23 +31,41 @@ export async function afterwards(
   const { rules, resource, policy } = guarding;
   const free = (): void => lock?.release();
   const end = endOf(forwarded, guarding);
-  const memory = remember(ready.memory, attempt, end, rules, ready.nowMs);
-  const leaseEndsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
+  const change: Change = (before, nowMs) => remember(before, attempt, end, rules, nowMs);
+  const endsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
   // DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its lease, or
   // the next write would run beside this one.
   let others = !(forwarded.kind === "unknown" && forwarded.reason === "timeout");
   try {
-    const written = await retain(resource.id, ready, memory, policy, leaseEndsMs, free, deps);
+    const lease = { locked: lock !== undefined, endsMs };
+    const written = await retain(resource.id, ready, change, policy, lease, free, deps);
     // Nobody may judge by a memory that does not know of this write yet.
     if (written === "later") others = false;
     if (end.kind === "answered" && isSuccess(end.response.status)) {
-      await followUp(guarding, attempt, ready.memory, end.response, deps);
+      const follow = () => followUp(guarding, attempt, ready.memory, end.response, deps);
+      await nowOrLater(resource.id, endsMs, follow, deps);
     }
   } catch (error) {
     if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
     deps.observer.lostWrite("remember");
   } finally {
     if (others) free();
+  }
+}
+
+/** A slot that was not freed because the store was away would stay taken for ever. */
+async function nowOrLater(
+  id: string,
+  leaseEndsMs: number,
+  work: () => Promise<void>,
+  deps: FlowDeps,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const again = async (): Promise<WriteAnswer> => work().then(() => "done");
+    writeLater({ id, token: "", leaseEndsMs }, "remember", again, deps);
   }
 }
 

@@ -9,7 +9,7 @@ import type { Cells } from "../core/resource-ports.ts";
 import type { WriteAnswer } from "../core/record.ts";
 import type { ResourceMemory } from "../core/resource.ts";
 import type { FlowDeps } from "./deps.ts";
-import { writeLater, type Lease } from "./later.ts";
+import { writeLater } from "./later.ts";
 
 export interface Recalled {
   readonly memory: ResourceMemory;
@@ -45,26 +45,44 @@ export function write(
   return cells.writeCell(id, value, revision, retentionMs(memory, policy));
 }
 
-/** `later`: the store is away; it is told in the background until the lease is over, and `settled` is called then. */
+/** What a write makes of what was remembered before it; the same object where that is nothing new. */
+export type Change = (before: ResourceMemory, nowMs: number) => ResourceMemory;
+
+/** Writes that overlap without a lock; each of them gets its turn after at most so many others. */
+const MOST_TRIES = 20;
+
+/**
+ * Under a lock whoever else has written came after its lease, and stays; only what the store has lost (a failover, a
+ * flush) is written anew. Without one, writes overlap, and the change is made to what the other has left.
+ * `later`: the store is away; it is told in the background until the lease is over, and `settled` is called then.
+ */
 export async function retain(
   id: string,
   recalled: Recalled,
-  memory: ResourceMemory,
+  change: Change,
   policy: Policy,
-  leaseEndsMs: number,
+  lease: { readonly locked: boolean; readonly endsMs: number },
   settled: () => void,
   deps: FlowDeps,
 ): Promise<WriteAnswer | "later"> {
-  if (memory === recalled.memory) return "done";
-  const attempt = (): Promise<WriteAnswer> => write(id, recalled, memory, policy, deps.store);
+  const attempt = async (): Promise<WriteAnswer> => {
+    let before = recalled;
+    for (let tries = 1; ; tries += 1) {
+      const memory = change(before.memory, before.nowMs);
+      if (memory === before.memory) return "done";
+      const answer = await write(id, before, memory, policy, deps.store);
+      if (answer === "done" || tries === MOST_TRIES) return answer;
+      before = await recall(id, deps.store);
+      if (lease.locked && before.revision !== 0) return "lost";
+    }
+  };
   try {
     const answer = await attempt();
     if (answer === "lost") deps.observer.lostWrite("remember");
     return answer;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    const lease: Lease = { id, token: "", leaseEndsMs };
-    writeLater(lease, "remember", attempt, deps, settled);
+    writeLater({ id, token: "", leaseEndsMs: lease.endsMs }, "remember", attempt, deps, settled);
     return "later";
   }
 }
