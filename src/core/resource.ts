@@ -1,7 +1,7 @@
 /**
  * The resource: the thing that a request changes. Keys make one client's retries safe; a resource's policy makes
- * different clients' writes safe against each other. Here is what a resource is called, what is remembered of it, and
- * what a write may do given that memory and the current representation.
+ * different clients' writes safe against each other. Here is what is remembered of a resource, and
+ * what a write may do given that memory and the current representation. What it is called is in `resource-name.ts`.
  *
  * Memory of a resource is written under its lock and by compare-and-set on its revision:
  *
@@ -10,91 +10,10 @@
  *          │  └──── POST / create-only PUT ──┐     ├── DELETE that succeeded ──▶ tombstone (with the first answer)
  *          └──────── time over ──────────────┴─────┘
  */
-import { createHash } from "node:crypto";
 import { judgeWrite, type Representation } from "./conditional.ts";
-import { pointTo, writeCanonical } from "./json.ts";
-import { addPart } from "./key.ts";
-import type { ResourceId, ResourcePolicy } from "./policy.ts";
-import type { JsonValue } from "./ports.ts";
+import type { ResourcePolicy } from "./policy.ts";
 import type { Original } from "./problem.ts";
 import type { HeaderPair, RecordedResponse } from "./record.ts";
-
-/** What the parts of a template and the pointers are taken from. */
-export interface ResourceSource {
-  /** The canonical path. */
-  readonly path: string;
-  readonly query: string;
-  readonly parameters: ReadonlyMap<string, string>;
-  readonly json: JsonValue | undefined;
-}
-
-/** `unnamed`: the request does not say which resource it means; `missing` names the field. */
-export type ResourceName =
-  | { readonly kind: "named"; readonly id: string; readonly path: string | undefined }
-  | { readonly kind: "unnamed"; readonly missing: string };
-
-/**
- * The resource's id, 64 hex digits: no scope goes in, because all callers mean the same thing. Named by a path (the
- * request's own, or the one that a template spells), or by fields of the body together with the request's path.
- */
-export function nameResource(rule: ResourceId, source: ResourceSource): ResourceName {
-  switch (rule.from) {
-    case "path":
-      return named(source.path, source.path);
-    case "template":
-      return fillTemplate(rule.template, source);
-    case "body":
-      return nameByFields(rule.pointers, source);
-  }
-}
-
-function nameByFields(pointers: readonly string[], { json, path }: ResourceSource): ResourceName {
-  const values: JsonValue[] = [];
-  for (const pointer of pointers) {
-    const value = json === undefined ? undefined : pointTo(json, pointer);
-    if (value === undefined || value === null) return { kind: "unnamed", missing: pointer };
-    values.push(value);
-  }
-  return named(`${path} ${writeCanonical(values)}`, undefined);
-}
-
-/** `{id}` is a parameter of the route's path, a query parameter, or a member of the body, whichever is there first. */
-function fillTemplate(template: string, source: ResourceSource): ResourceName {
-  let missing: string | undefined;
-  const path = template.replace(/\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
-    const value = templateValue(name, source);
-    if (value === undefined) missing ??= name;
-    return value ?? "";
-  });
-  return missing === undefined ? named(path, path) : { kind: "unnamed", missing };
-}
-
-function templateValue(name: string, source: ResourceSource): string | undefined {
-  const parameter = source.parameters.get(name) ?? queryValue(source.query, name);
-  if (parameter !== undefined && parameter !== "") return parameter;
-  const member = source.json === undefined ? undefined : pointTo(source.json, `/${name}`);
-  if (typeof member === "string" && member !== "") return encodeURIComponent(member);
-  if (typeof member === "object" && member !== null && "literal" in member) return member.literal;
-  return undefined;
-}
-
-function queryValue(query: string, name: string): string | undefined {
-  const pair = query.split("&").find((each) => each.startsWith(`${name}=`));
-  return pair?.slice(name.length + 1);
-}
-
-function named(name: string, path: string | undefined): Extract<ResourceName, { kind: "named" }> {
-  const hash = createHash("sha256");
-  addPart(hash, "resource");
-  addPart(hash, name);
-  return { kind: "named", id: hash.digest("hex"), path };
-}
-
-/** The id of the resource that a `Location` names by its path; `undefined` where it names none of this upstream's. */
-export function nameLocation(location: string): string | undefined {
-  const path = /^(?:https?:\/\/[^/?#]+)?(\/[^?#]*)/i.exec(location)?.[1];
-  return path === undefined ? undefined : named(path, path).id;
-}
 
 /** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
 export interface Writer {
@@ -133,6 +52,8 @@ export interface ResourceWrite {
   readonly scope: string;
   /** See `ResourceMemory.content`. */
   readonly content: string;
+  /** See `NamedResource.address`. */
+  readonly address?: string | undefined;
 }
 
 /** What a write may do. */
@@ -181,7 +102,9 @@ export function judgeMemory(
     // What another route has written is taken as well: POST after PUT of the same thing.
     const written = memory.writer !== undefined && tombstone === undefined;
     const taken = owner ?? (written ? { ...memory.writer, settled: true } : undefined);
-    if (taken !== undefined && taken.record !== write.record) {
+    // Its own record counts only until it is settled. Later it comes again when that record was forgotten, and the key
+    // is taken from what it names: the thing is there all the same.
+    if (taken !== undefined && (taken.settled || taken.record !== write.record)) {
       return { kind: "owned", owner: taken, settled: taken.settled };
     }
   }
@@ -237,7 +160,7 @@ export function remember(
   const succeeded =
     end.kind === "answered" && end.response.status >= 200 && end.response.status < 300;
   const mine = memory.owner?.record === write.record;
-  const writer = end.kind === "answered" ? withAnswer(write.writer, end.response) : write.writer;
+  const writer = end.kind === "answered" ? withAnswer(write, end.response) : write.writer;
   if (!succeeded) {
     if (!mine) return memory;
     const { owner: _owner, ...free } = memory;
@@ -250,11 +173,14 @@ export function remember(
     const response = withoutCookies(end.response);
     return { writer, tombstone: { deletedAtMs: nowMs, untilMs, response, scope: write.scope } };
   }
-  const { tombstone: _tombstone, owner: _owner, ...kept } = memory;
+  const { tombstone: _tombstone, owner, ...kept } = memory;
+  // A route without `once` changes what somebody has, and takes it from nobody.
+  const keeps = owner?.settled === true ? owner : undefined;
+  const has = policy.once ? { ...writer, settled: true } : keeps;
   return {
     ...kept,
     writer,
-    ...(policy.once && { owner: { ...writer, settled: true } }),
+    ...(has !== undefined && { owner: has }),
     ...(write.method === "PUT" ? { content: write.content } : {}),
   };
 }
@@ -278,8 +204,12 @@ function withoutCookies(response: RecordedResponse): RecordedResponse {
 }
 
 /** How the write ended, for whoever meets it: its status and where its result is. */
-function withAnswer(writer: Writer, { status, headers }: RecordedResponse): Writer {
-  const location = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+function withAnswer(
+  { writer, address }: ResourceWrite & { readonly writer: Writer },
+  { status, headers }: RecordedResponse,
+): Writer {
+  const told = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const location = told ?? address;
   const original = { ...writer.original, status, ...(location !== undefined && { location }) };
   return { ...writer, original };
 }

@@ -16,7 +16,7 @@ import type { ProblemCode } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
 import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
-import { nameResource, type ResourceName } from "../core/resource.ts";
+import { nameResource, type NamedResource, type ResourceName } from "../core/resource-name.ts";
 import { isRead, type FindReads, type FindRoute, type RouteMatch } from "../core/route.ts";
 
 export interface AdmitDeps {
@@ -46,8 +46,6 @@ export interface Keyed {
   /** The key's header field as received, to be told back; `undefined` where the key is not from a header. */
   readonly keyField: string | undefined;
 }
-
-export type NamedResource = Extract<ResourceName, { kind: "named" }>;
 
 /** Which record a request is about; nothing where its key is missing, invalid or in a body that was not read. */
 type Named = Partial<Pick<Keyed, "id" | "keyField">>;
@@ -116,7 +114,7 @@ function admitBody(
     const keyed = key.kind === "key" ? keyedOf(request, policy, key.key, body, json) : undefined;
     const resource = resourceOf(request, match, json);
     if (resource?.kind === "unnamed") {
-      const detail = `This route's requests name the resource that they change by ${resource.missing}, which is missing. Send it.`;
+      const detail = `This route's requests name the resource that they change by ${resource.missing}, which is missing or cannot name one. Send it.`;
       return { kind: "refused", policy, refusal: { code: "resource-unnamed", detail }, read: body };
     }
     const { method, target, headers } = request;
@@ -162,7 +160,8 @@ function resourceOf(
 ): ResourceName | undefined {
   if (policy.resource === undefined) return undefined;
   const [path, query] = splitTarget(request.target);
-  return nameResource(policy.resource.id, { path, query, parameters, json });
+  const { method } = request;
+  return nameResource(policy.resource.id, { method, path, query, parameters, json });
 }
 
 function nameOf(request: InboundRequest, policy: Policy, key: string): Required<Named> {

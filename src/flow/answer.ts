@@ -15,6 +15,8 @@ export interface About {
   readonly policy: Policy;
   readonly id?: string;
   readonly keyField?: string | undefined;
+  /** Where the resource is that the request makes or changes, for answers without a `Location` of their own. */
+  readonly address?: string | undefined;
   /** Whether a retry of an unknown outcome goes to the upstream again. */
   readonly resends?: boolean;
 }
@@ -83,10 +85,11 @@ function retryHeaders(outcome: Outcome): HeaderPair[] {
 export function replayAnswer(record: CompletedRecord, about: About): Answer {
   const { replay } = about.policy;
   const { response, expiresAtMs } = record;
-  const location = response?.headers.find(([name]) => name.toLowerCase() === "location");
+  const location = locationOf(record, about);
   const redirect = REDIRECTS[replay.as];
   if (redirect !== undefined && location !== undefined) {
-    const reply = { status: redirect, headers: [location], body: new Uint8Array() };
+    const headers: HeaderPair[] = [["Location", location]];
+    const reply = { status: redirect, headers, body: new Uint8Array() };
     return replayed(reply, about, expiresAtMs);
   }
   if (replay.as === "conflict" && (replay.conflict.body === "problem" || !response?.body)) {
@@ -97,6 +100,13 @@ export function replayAnswer(record: CompletedRecord, about: About): Answer {
   const told = replay.status.get(response.status) ?? response.status;
   const status = replay.as === "conflict" ? replay.conflict.status : told;
   return replayed({ status, headers, body }, about, expiresAtMs);
+}
+
+/** Where the operation's result is; an upstream that does not say so leaves it to the route's resource. */
+function locationOf({ response }: CompletedRecord, { address }: About): string | undefined {
+  const told = response?.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  if (told !== undefined || response === undefined) return told;
+  return response.status >= 200 && response.status < 300 ? address : undefined;
 }
 
 /** Where a repeat is sent to what was made. */
@@ -120,16 +130,16 @@ function refuseRepeat(
   about: About,
 ): Answer {
   const { policy } = about;
-  const answer = problemAnswer(code, about, {
+  const location = code === "conflict" ? locationOf(record, about) : undefined;
+  const { outcome, reply } = problemAnswer(code, about, {
     ...(code === "conflict" && { status: policy.status.conflict ?? policy.replay.conflict.status }),
-    original: originalOf(record),
+    original: { ...originalOf(record), ...(location !== undefined && { location }) },
     expiresAtMs: record.expiresAtMs,
   });
-  // Where the operation's result is, as a field that clients know how to follow.
-  const location = record.response?.headers.find(([name]) => name.toLowerCase() === "location");
-  if (location === undefined || code !== "conflict") return answer;
-  const { outcome, reply } = answer;
-  return { outcome, reply: { ...reply, headers: [...reply.headers, location] } };
+  if (location === undefined) return { outcome, reply };
+  // As a field that clients know how to follow, beside the member of `original`.
+  const headers: HeaderPair[] = [...reply.headers, ["Location", location]];
+  return { outcome, reply: { ...reply, headers } };
 }
 
 function ownHeaders(outcome: Outcome, about: About, expiresAtMs?: number): HeaderPair[] {

@@ -7,7 +7,8 @@ import { scopeOf } from "../core/key.ts";
 import type { ResourcePolicy } from "../core/policy.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { ResourceWrite, Writer } from "../core/resource.ts";
-import type { Admitted, NamedResource } from "./admit.ts";
+import type { NamedResource } from "../core/resource-name.ts";
+import type { Admitted } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
 import type { Owned } from "./later.ts";
 
@@ -21,7 +22,7 @@ export type Attempt = ResourceWrite & { readonly writer: Writer };
 
 /** `nowMs` is the store's clock. */
 export function attemptOf(
-  { method, target, headers, body, json, keyed, policy }: Guarding,
+  { method, target, headers, body, json, keyed, policy, resource }: Guarding,
   owned: Owned | undefined,
   nowMs: number,
   { newToken }: Pick<FlowDeps, "newToken">,
@@ -34,6 +35,7 @@ export function attemptOf(
     record,
     scope: scopeOf(headers, policy.scopeHeaders),
     content: contentOf(headers, body, json),
+    address: resource.address,
     writer: {
       record,
       keyed: keyed !== undefined,

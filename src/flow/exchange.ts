@@ -101,7 +101,8 @@ async function serve(
   if (keyed === undefined) return execute(admitted, undefined, request, { policy }, {}, deps);
 
   const resends = unknownPolicy(policy, admitted.method) === "resend";
-  const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends };
+  const address = admitted.resource?.address;
+  const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
   const claiming = deps.clock.monotonicMs();
   const claimed = await claim(admitted, keyed, request.gone, deps);
   const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };

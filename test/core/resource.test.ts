@@ -8,14 +8,12 @@ import {
   claimOwnership,
   judgeMemory,
   judgeRepresentation,
-  nameLocation,
-  nameResource,
   needsRepresentation,
   remember,
   type ResourceMemory,
-  type ResourceSource,
   type WriteEnd,
 } from "../../src/core/resource.ts";
+import { nameLocation, nameResource, type ResourceSource } from "../../src/core/resource-name.ts";
 import { readJson } from "../../src/http/json.ts";
 
 const POLICY: ResourcePolicy = {
@@ -41,6 +39,7 @@ const PRESENT: Representation = {
 };
 
 const source = (more: Partial<ResourceSource> = {}): ResourceSource => ({
+  method: "POST",
   path: "/objects/7",
   query: "",
   parameters: new Map(),
@@ -78,6 +77,40 @@ t.test("one resource by its own path, by a template, and by what a Location says
   t.equal(nameLocation("https://api.example/objects/7?x#y"), byPath);
   t.equal(nameLocation("objects/7"), undefined);
 });
+
+t.test(
+  "a name is one however it is spelt, and a value stays one segment of its path",
+  async (t) => {
+    const template = { from: "template", template: "/objects/{id}" } as const;
+    const inBody = (id: string) => idOf(template, { json: json(JSON.stringify({ id })) });
+    t.equal(inBody("urn:x"), idOf({ from: "path" }, { path: "/objects/urn:x" }));
+    t.equal(inBody("urn:x"), idOf({ from: "path" }, { path: "/objects/urn%3Ax" }));
+    t.equal(inBody("(a)"), idOf({ from: "path" }, { path: "/objects/%28a%29" }));
+    t.equal(inBody("a b"), idOf(template, { query: "id=a%20b" }));
+    t.not(inBody("a/b"), idOf({ from: "path" }, { path: "/objects/a/b" }));
+    const pathOf = (query: string) => nameResource(template, source({ query }));
+    t.match(pathOf("id=a/../b?c"), { path: "/objects/a%2F..%2Fb%3Fc" });
+    for (const id of ["..", "%2e%2E", ".", "%ff"]) t.match(pathOf(`id=${id}`), { missing: "id" });
+    t.equal(inBody(".."), "missing id");
+    t.equal(idOf(template, { json: json('{"id":"\\ud800"}') }), "missing id");
+  },
+);
+
+t.test(
+  "where the thing is: a template's path, the target of a PUT, and not that of a POST",
+  async (t) => {
+    const address = (rule: ResourcePolicy["id"], more: Partial<ResourceSource>) => {
+      const name = nameResource(rule, source(more));
+      return name.kind === "named" ? name.address : name;
+    };
+    t.equal(
+      address({ from: "template", template: "/objects/{id}" }, { query: "id=7" }),
+      "/objects/7",
+    );
+    t.equal(address({ from: "path" }, { method: "PUT" }), "/objects/7");
+    t.equal(address({ from: "path" }, { method: "POST" }), undefined);
+  },
+);
 
 t.test("by fields: the path and all of them together, by meaning", async (t) => {
   const rule = { from: "body", pointers: ["/date", "/time"] } as const;
@@ -164,6 +197,20 @@ t.test(
     t.equal(judgeMemory(deleted, attempt("POST", "r4"), once, 0), undefined, "free again");
     const put = remember({}, attempt("PUT"), answered(200), POLICY, 0);
     t.match(judgeMemory(put, attempt("POST", "r2"), once, 0), { kind: "owned" }, "PUT before POST");
+    t.match(
+      judgeMemory(owned, attempt("POST"), once, 0),
+      { settled: true },
+      "its record forgotten",
+    );
+    const replaced = remember(owned, attempt("PUT", "r5"), answered(200), POLICY, 0);
+    t.match(replaced, { writer: { record: "r5" }, owner: { record: "r1" } }, "PUT replaces");
+    const settling = remember(reserved, attempt("PUT", "r5"), answered(200), POLICY, 0);
+    t.match(judgeMemory(settling, attempt("POST"), once, 0), { owner: { record: "r5" } });
+    const addressed = { ...attempt("PUT"), address: "/objects/7" };
+    const location = (memory: ResourceMemory) => memory.writer?.original.location;
+    t.equal(location(remember({}, addressed, answered(201), POLICY, 0)), "/objects/7");
+    const told = answered(201, [["Location", "/o/7"]]);
+    t.equal(location(remember({}, addressed, told, POLICY, 0)), "/o/7");
   },
 );
 
