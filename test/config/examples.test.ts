@@ -19,7 +19,10 @@ const purposes: Readonly<Record<string, Readonly<Record<string, object>>>> = {
     things: { resource: { put: "upsert", serialize: "wait" } },
     tags: { resource: { put: "create-only", serialize: "wait" } },
   },
-  items: { items: { resource: { afterDelete: { rememberMs: 86_400_000, put: 410 } } } },
+  items: {
+    items: { resource: { afterDelete: { rememberMs: 86_400_000, put: 410 } } },
+    "items-new": { resource: { serialize: "off" } },
+  },
   reboot: {
     reboot: { key: { required: true } },
     "times-rebooted": { resource: { precondition: "required" } },
