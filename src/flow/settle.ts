@@ -105,27 +105,29 @@ async function complete(
   }
 }
 
-/** How long, and how often, the claim of a gateway that will not get the key's lock is waited for. */
+/** How long the caller waits for its record while the claim of a gateway that will not get the key's lock stands there. */
 const PUT_BACK_MS = 1000;
 const PUT_BACK_PAUSE_MS = 10;
 
 /**
  * Where the store has lost the whole record (a failover, a flush), it is claimed once more, so that what is known can
  * be written and whoever retries gets it. `false`: somebody else stands there, or the operator's word does.
+ * @throws StoreUnavailable while that somebody is known to leave, so that it is tried again later.
  */
 async function putBack(owned: Owned, { store, clock }: FlowDeps): Promise<boolean> {
-  const untilMs = Math.min(
-    clock.monotonicMs() + PUT_BACK_MS,
-    owned.keyLock?.endsMs ?? Number.NEGATIVE_INFINITY,
-  );
+  const untilMs = clock.monotonicMs() + PUT_BACK_MS;
+  const lockEndsMs = owned.keyLock?.endsMs ?? Number.NEGATIVE_INFINITY;
   // An unknown outcome that stands there is another request's: it is not taken over, whatever the route says.
   const request = { ...owned.request, onUnknown: "block" as const };
   for (;;) {
     const claimed = await store.claim(request);
     if (claimed.kind === "granted") return true;
+    const nowMs = clock.monotonicMs();
+    const runs = claimed.kind === "busy" || claimed.kind === "mismatch";
+    if (!runs || claimed.record.state !== "in-flight" || nowMs >= lockEndsMs) return false;
     // DANGER: while this one holds the key's lock, another claim is about to be released unsent. Left at that, the
     // record would be gone and the next retry be sent.
-    if (claimed.kind !== "busy" || clock.monotonicMs() + PUT_BACK_PAUSE_MS > untilMs) return false;
+    if (nowMs >= untilMs) throw new StoreUnavailable("Another claim stands in the way.");
     await clock.sleep(PUT_BACK_PAUSE_MS);
   }
 }
