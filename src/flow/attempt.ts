@@ -2,9 +2,10 @@
  * One write to one resource, as the guard and what comes after it see it: the request with its rules, and who is said
  * to have made it. Nothing is read or written here.
  */
-import { contentOf } from "../core/fingerprint.ts";
+import { contentOf, isJson, mediaType } from "../core/fingerprint.ts";
 import { scopeOf } from "../core/key.ts";
 import type { ResourcePolicy } from "../core/policy.ts";
+import { JsonRefused, type JsonValue, type ReadJson } from "../core/ports.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { ResourceWrite, Writer } from "../core/resource.ts";
 import type { NamedResource } from "../core/resource-name.ts";
@@ -22,11 +23,12 @@ export type Attempt = ResourceWrite & { readonly writer: Writer };
 
 /** `nowMs` is the store's clock. */
 export function attemptOf(
-  { method, target, headers, body, json, keyed, policy, resource }: Guarding,
+  guarding: Guarding,
   owned: Owned | undefined,
   nowMs: number,
-  { newToken }: Pick<FlowDeps, "newToken">,
+  { newToken, readJson }: Pick<FlowDeps, "newToken" | "readJson">,
 ): Attempt {
+  const { method, target, headers, body, keyed, policy, resource } = guarding;
   const record = owned?.id ?? newToken();
   const createdAt = new Date(nowMs).toISOString();
   return {
@@ -34,7 +36,7 @@ export function attemptOf(
     headers,
     record,
     scope: scopeOf(headers, policy.scopeHeaders),
-    content: contentOf(headers, body, json),
+    content: contentOf(headers, body, meaningOf(guarding, readJson)),
     address: resource.address,
     writer: {
       record,
@@ -42,6 +44,25 @@ export function attemptOf(
       original: { method, target: pathOnly(target), createdAt },
     },
   };
+}
+
+/**
+ * What a create-only PUT brings is recognised by meaning, as `sameContent` does: a client that spells it differently,
+ * in front of an upstream that shows more than it was sent, would else be told that it is other content.
+ */
+function meaningOf(
+  { method, headers, body, json, rules }: Guarding,
+  readJson: ReadJson,
+): JsonValue | undefined {
+  const creates = method === "PUT" && rules.put === "create-only";
+  if (json !== undefined || !creates || !isJson(mediaType(headers))) return json;
+  try {
+    return readJson(body);
+  } catch (error) {
+    // Nothing here needs it to be JSON: then it is compared as bytes.
+    if (error instanceof JsonRefused) return undefined;
+    throw error;
+  }
 }
 
 export function isSuccess(status: number): boolean {
