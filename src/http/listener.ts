@@ -7,6 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { BlockList, Socket } from "node:net";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
+import type { HeaderPair } from "../core/record.ts";
 import { newClient, newRequest } from "./client.ts";
 import { forwardFields, newPeer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
@@ -214,7 +215,10 @@ class HttpListener implements Listener {
     this.#doomed.add(turn.req.socket);
     turn.res.shouldKeepAlive = false;
     this.#report(turn.req, outcomeOf(problem), problem.status, startedMs);
-    this.#work.add(() => sendProblem(turn, problem));
+    // A key that is sent twice is refused here and not by a route; it is told in the same fields.
+    const word: readonly HeaderPair[] =
+      problem.code === "key-invalid" ? [["Idempotency-Status", problem.code]] : [];
+    this.#work.add(() => sendProblem(turn, problem, word));
   }
 
   /** What the parser refuses, and what its time-outs end. Never quotes the bytes. */
