@@ -11,6 +11,7 @@ import type { HeaderPair } from "../core/record.ts";
 import { newClient, newRequest } from "./client.ts";
 import { forwardFields, newPeer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
+import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
@@ -44,9 +45,6 @@ export interface Listener {
 
 export type Handler = (request: InboundRequest, client: Client) => Promise<void>;
 
-/** How long an answer that is streamed is read on when its client has left. */
-const DRAIN_MS = 30_000;
-
 export function createListener(
   options: ListenerOptions,
   tunnel: Tunnel,
@@ -72,6 +70,7 @@ class HttpListener implements Listener {
   readonly #upgraded = new Set<Socket>();
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
+  readonly #readOn = new ReadOn();
   #draining = false;
 
   constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
@@ -107,6 +106,7 @@ class HttpListener implements Listener {
   /** In this order: nothing new, then what must finish, then what may finish, then what has had its time. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
+    this.#readOn.stop();
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs);
@@ -181,7 +181,7 @@ class HttpListener implements Listener {
       const client = newClient(turn, request, {
         tunnel: this.#tunnel,
         onStream: becomeStream,
-        drainMs: () => (this.#draining ? 0 : DRAIN_MS),
+        readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
       });
       return this.#run(turn, () => this.#handler(request, client), startedMs);
