@@ -22,14 +22,14 @@ for (const store of ["embedded", "redis"] as const) {
       const record = checkRefusal(t, refused, { code: "store-unavailable", status: 503, key, record: true, retryAfterS: [1, 1] }); // prettier-ignore
       t.equal(scene.upstream.count(), 0);
       await scene.healStore();
-      // Long before the lease is over, which is 15 seconds here.
+      // Long before the lease is over, which is 40 seconds here.
       const beganMs = performance.now();
       let retry = await scene.ask({ key });
       await until(async () => {
         if (retry.status === 409) retry = await scene.ask({ key });
         return retry.status !== 409;
       });
-      t.ok(performance.now() - beganMs < 5000, "the key was not held for a lease");
+      t.ok(performance.now() - beganMs < 20_000, "the key was not held for a lease");
       checkOwn(t, retry, { status: 201, word: "executed", key, record, expiresInMs: DAY_MS });
       t.equal((await scene.ask({ key })).header("Idempotency-Status"), "replayed");
       t.equal(scene.upstream.count(), 1);

@@ -6,6 +6,7 @@ import net from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
+import { call } from "./client.ts";
 import { startRedis, until } from "./redis-server.ts";
 import { startScene, type Scene, type SceneSettings } from "./scene.ts";
 import { tempDir, type StoreName } from "./gateway.ts";
@@ -32,7 +33,7 @@ export async function startBreakableScene(
   const scene = (url: string): Promise<Scene> =>
     startScene(t, root, store, {
       ...settings,
-      store: { url, timeout: "300ms", ...settings.store },
+      store: { url, timeout: "1s", ...settings.store },
     });
   switch (store) {
     case "memory":
@@ -141,7 +142,7 @@ const unready = (scene: Scene): Promise<void> =>
 
 export interface DeafUpstream {
   readonly url: string;
-  /** From now on it takes connections and answers `execution N`; the first one is taken by this call. */
+  /** From now on it takes connections and answers `execution N`; the first two are taken by this call. */
   listen(): Promise<void>;
 }
 
@@ -183,6 +184,8 @@ export async function startDeafUpstream(t: Test): Promise<DeafUpstream> {
       filler?.write("GET / HTTP/1.1\r\nHost: upstream\r\n\r\n");
       await once(filler ?? child, "data");
       cut();
+      // And on a new one: nothing is left before it in the queue.
+      await call(url);
     },
   };
 }
