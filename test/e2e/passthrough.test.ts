@@ -207,12 +207,12 @@ for (const [name, crew] of CREWS) {
 
   root.test(`${name}: WebSockets echo, many at once, and close with their code`, async (t) => {
     const sockets = new WebSocketServer({ noServer: true });
-    const codes: number[] = [];
+    const codes: Promise<number>[] = [];
     const upstream = await startUpstream(t, {
       onUpgrade: (req, socket, head) =>
         sockets.handleUpgrade(req, socket, head, (ws) => {
           ws.on("message", (data, binary) => ws.send(data, { binary }));
-          ws.on("close", (code) => codes.push(code));
+          codes.push(once(ws, "close").then(([code]) => Number(code)));
         }),
     });
     const gateway = await start(t, upstream, crew);
