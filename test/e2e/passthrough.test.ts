@@ -234,7 +234,7 @@ for (const [name, crew] of CREWS) {
     );
     t.equal(upstream.count(), 20);
     t.strictSame(
-      codes.toSorted(),
+      (await Promise.all(codes)).toSorted(),
       Array.from({ length: 20 }, (_, at) => 4000 + at),
     );
   });
