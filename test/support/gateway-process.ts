@@ -120,13 +120,11 @@ export function spawnGateway(
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   };
-  // A test that crashes runs no teardown.
-  const atExit = (): void => signalAll("SIGKILL");
-  process.once("exit", atExit);
+  running.add(signalAll);
   t.teardown(async () => {
-    process.off("exit", atExit);
     signalAll("SIGKILL");
     await ended;
+    running.delete(signalAll);
   });
   const lines: GatewayProcess["lines"] = (n, satisfies) =>
     new Promise((resolve) => {
@@ -155,6 +153,22 @@ export function spawnGateway(
       return ended;
     },
   };
+}
+
+/** A test that crashes, or is ended because it takes too long, runs no teardown. */
+const running = new Set<(signal: NodeJS.Signals) => void>();
+
+function killRunning(): void {
+  for (const signalAll of running) signalAll("SIGKILL");
+}
+
+process.once("exit", killRunning);
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGALRM"] as const) {
+  process.once(signal, () => {
+    killRunning();
+    // Later, so that the test runner can still say what was going on.
+    setImmediate(() => process.exit(1));
+  });
 }
 
 let checked = false;
