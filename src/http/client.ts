@@ -21,6 +21,7 @@ export interface CheckedHead {
 export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number): InboundRequest {
   const { req, res } = turn;
   const gone = new AbortController();
+  turn.giveUp = () => gone.abort();
   res.once("close", () => {
     if (!res.writableFinished) gone.abort();
   });

@@ -109,7 +109,11 @@ class HttpListener implements Listener {
     this.#readOn.stop();
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, graceMs);
+      timer = setTimeout(() => {
+        // A duplicate may wait for another gateway's answer longer than anything here takes.
+        for (const turn of this.#turns.open) turn.giveUp?.();
+        resolve();
+      }, graceMs);
     });
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))

@@ -17,6 +17,8 @@ export interface Turn {
   readonly res: ServerResponse;
   /** The client waits for 100 before it sends the body, and has not been told yet. */
   awaitsContinue: boolean;
+  /** Ends a wait for somebody else's answer, which would hold up a stop. Not the call of one's own. */
+  giveUp?: () => void;
 }
 
 /** Tells a client that waits for it to send its body (RFC 9110 §10.1.1). */
