@@ -26,6 +26,7 @@ import { observeStore } from "./observe/store.ts";
 import { createEmbeddedStore, type SettleBus } from "./store/embedded.ts";
 import { createMemoryStore } from "./store/memory.ts";
 import { connectRedisNodes } from "./store/redis-nodes.ts";
+import { parseRedisUrl } from "./store/redis-url.ts";
 import { createRedisStore } from "./store/redis.ts";
 
 export interface Address {
@@ -38,6 +39,20 @@ export interface Half {
   start(): Promise<Address>;
   /** Ends gracefully: what is in flight finishes and is recorded, bounded by the upstream's deadline. */
   stop(): Promise<void>;
+}
+
+/**
+ * What is wrong with the store's URL beyond what the configuration room can see, for instance a CA file that cannot be
+ * read; `undefined` where nothing is. Connects to nothing and names no secret.
+ */
+export function storeFault({ url }: StoreConfig): string | undefined {
+  if (url.startsWith("memory:") || url.startsWith("file:")) return undefined;
+  try {
+    parseRedisUrl(url);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : "cannot be used";
+  }
 }
 
 /** `bus` tells the other workers of this host which records have settled; only the embedded store needs it. */

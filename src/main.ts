@@ -6,7 +6,7 @@
 import cluster from "node:cluster";
 import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
-import { createOperating, createServing, openStore } from "./gateway.ts";
+import { createOperating, createServing, openStore, storeFault } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { announce, startFailure, stopSignal, version } from "./process.ts";
@@ -25,18 +25,26 @@ async function main(): Promise<number> {
       process.stdout.write(loaded.text);
       return 0;
     case "invalid":
-      process.stderr.write(`${loaded.problems.join("\n")}\n`);
-      return EXIT_BAD_CONFIGURATION;
+      return refuse(loaded.problems);
     case "check":
-      process.stdout.write(`configuration is valid: ${loaded.file}\n`);
-      return 0;
     case "run": {
+      const fault = storeFault(loaded.config.store);
+      if (fault !== undefined) return refuse([`${loaded.file}: store.url: ${fault}`]);
+      if (loaded.kind === "check") {
+        process.stdout.write(`configuration is valid: ${loaded.file}\n`);
+        return 0;
+      }
       const log = createLog({ level: loaded.config.log.level });
       crashOnDefect(log);
       const { config, file } = loaded;
       return config.workers > 1 ? runPrimary(config, file, log) : runAlone(config, file, log);
     }
   }
+}
+
+function refuse(problems: readonly string[]): number {
+  process.stderr.write(`${problems.join("\n")}\n`);
+  return EXIT_BAD_CONFIGURATION;
 }
 
 async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<number> {

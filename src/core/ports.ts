@@ -172,7 +172,7 @@ export interface InboundRequest {
   /** The fields for the upstream: end-to-end fields, with the forwarding fields set. */
   readonly forwardHeaders: readonly HeaderPair[];
   readBody(limitBytes: number): Promise<BodyRead>;
-  /** Aborts when the client hangs up. Stops a waiting duplicate; never a call to the upstream. */
+  /** Aborts when the client hangs up or the gateway stops. Ends a duplicate's wait; never a call to the upstream. */
   readonly gone: AbortSignal;
 }
 

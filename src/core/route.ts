@@ -18,6 +18,8 @@ export interface RouteMatch {
   readonly policy: Policy;
   /** Values of the path's parameters, still percent-encoded in their canonical form. */
   readonly parameters: ReadonlyMap<string, string>;
+  /** The route's path as configured; `undefined` for the defaults. */
+  readonly pattern: string | undefined;
 }
 
 export type FindRoute = (method: string, path: string) => RouteMatch | undefined;
@@ -28,13 +30,19 @@ export type FindRoute = (method: string, path: string) => RouteMatch | undefined
  */
 export function routeFinder(routes: readonly Route[], defaults: Policy): FindRoute {
   const compiled = routes.map((route) => ({ route, segments: route.path.split("/") }));
-  const unmatched: RouteMatch = { policy: defaults, parameters: new Map() };
+  const unmatched: RouteMatch = {
+    policy: defaults,
+    parameters: new Map(),
+    pattern: undefined,
+  };
   return (method, path) => {
     const asked = path.split("/");
     for (const { route, segments } of compiled) {
       if (!methodMatches(route.methods, method)) continue;
       const parameters = matchSegments(segments, asked);
-      if (parameters !== undefined) return { policy: route.policy, parameters };
+      if (parameters !== undefined) {
+        return { policy: route.policy, parameters, pattern: route.path };
+      }
     }
     return isSafe(method) ? undefined : unmatched;
   };

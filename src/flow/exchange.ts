@@ -50,13 +50,20 @@ export async function exchange(
     const end = await line(request, client, deps);
     deps.observer.finished({
       method: request.method,
-      path: splitTarget(request.target)[0],
+      path: shownPath(request, deps),
       durationMs: deps.clock.monotonicMs() - startedMs,
       ...end,
     });
   } finally {
     ended();
   }
+}
+
+/** The path without the query; the route's pattern where the path names the key, which no log may show. */
+function shownPath({ method, target }: InboundRequest, deps: FlowDeps): string {
+  const [path] = splitTarget(target);
+  const match = deps.findRoute(method, path);
+  return match?.policy.key.source.from === "path" ? (match.pattern ?? path) : path;
 }
 
 async function line(request: InboundRequest, client: Client, deps: FlowDeps): Promise<End> {

@@ -6,6 +6,7 @@ import type { Client, InboundRequest } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { readBody } from "./body.ts";
 import { inviteBody, sendProblem, sendReply, type Turn } from "./reply.ts";
+import type { ReadOn } from "./read-on.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 export interface CheckedHead {
@@ -20,6 +21,7 @@ export interface CheckedHead {
 export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number): InboundRequest {
   const { req, res } = turn;
   const gone = new AbortController();
+  turn.giveUp = () => gone.abort();
   res.once("close", () => {
     if (!res.writableFinished) gone.abort();
   });
@@ -40,8 +42,7 @@ export interface ClientHooks {
   readonly tunnel: Tunnel;
   /** From here on the turn is a stream that a stop need not wait for without end. */
   onStream(): void;
-  /** How long a stream is read on for a client that has left. */
-  drainMs(): number;
+  readonly readOn: ReadOn;
   /** A reply whose head must not stand on the wire was replaced by a problem. */
   onUnsendable(error: unknown): void;
 }
@@ -52,7 +53,7 @@ export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHook
     async send(reply) {
       if (!(reply.body instanceof Uint8Array)) hooks.onStream();
       try {
-        await sendReply(turn, reply, () => hooks.drainMs());
+        await sendReply(turn, reply, hooks.readOn);
       } catch (error) {
         // Header names and values are checked by Node on the way out; a record that was tampered with ends here
         // instead of splitting the answer.

@@ -7,9 +7,11 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { BlockList, Socket } from "node:net";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
+import type { HeaderPair } from "../core/record.ts";
 import { newClient, newRequest } from "./client.ts";
 import { forwardFields, newPeer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
+import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
@@ -43,9 +45,6 @@ export interface Listener {
 
 export type Handler = (request: InboundRequest, client: Client) => Promise<void>;
 
-/** How long an answer that is streamed is read on when its client has left. */
-const DRAIN_MS = 30_000;
-
 export function createListener(
   options: ListenerOptions,
   tunnel: Tunnel,
@@ -71,6 +70,7 @@ class HttpListener implements Listener {
   readonly #upgraded = new Set<Socket>();
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
+  readonly #readOn = new ReadOn();
   #draining = false;
 
   constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
@@ -106,9 +106,14 @@ class HttpListener implements Listener {
   /** In this order: nothing new, then what must finish, then what may finish, then what has had its time. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
+    this.#readOn.stop();
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, graceMs);
+      timer = setTimeout(() => {
+        // A duplicate may wait for another gateway's answer longer than anything here takes.
+        for (const turn of this.#turns.open) turn.giveUp?.();
+        resolve();
+      }, graceMs);
     });
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -180,7 +185,7 @@ class HttpListener implements Listener {
       const client = newClient(turn, request, {
         tunnel: this.#tunnel,
         onStream: becomeStream,
-        drainMs: () => (this.#draining ? 0 : DRAIN_MS),
+        readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
       });
       return this.#run(turn, () => this.#handler(request, client), startedMs);
@@ -214,7 +219,10 @@ class HttpListener implements Listener {
     this.#doomed.add(turn.req.socket);
     turn.res.shouldKeepAlive = false;
     this.#report(turn.req, outcomeOf(problem), problem.status, startedMs);
-    this.#work.add(() => sendProblem(turn, problem));
+    // A key that is sent twice is refused here and not by a route; it is told in the same fields.
+    const word: readonly HeaderPair[] =
+      problem.code === "key-invalid" ? [["Idempotency-Status", problem.code]] : [];
+    this.#work.add(() => sendProblem(turn, problem, word));
   }
 
   /** What the parser refuses, and what its time-outs end. Never quotes the bytes. */

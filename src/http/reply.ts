@@ -8,6 +8,7 @@ import type { Reply } from "../core/ports.ts";
 import { renderProblem, type Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { discardRest, LINGER_MS } from "./body.ts";
+import type { ReadOn } from "./read-on.ts";
 import { endToEnd, flat, renderHead, without } from "./headers.ts";
 
 /** One request and the answer to it, as Node gives them. */
@@ -16,6 +17,8 @@ export interface Turn {
   readonly res: ServerResponse;
   /** The client waits for 100 before it sends the body, and has not been told yet. */
   awaitsContinue: boolean;
+  /** Ends a wait for somebody else's answer, which would hold up a stop. Not the call of one's own. */
+  giveUp?: () => void;
 }
 
 /** Tells a client that waits for it to send its body (RFC 9110 §10.1.1). */
@@ -29,13 +32,9 @@ export function inviteBody(turn: Turn): void {
  * Sends a reply. Resolves when it is handed to the operating system or the client is gone. Rejects only when the head
  * is not one that may stand on the wire, and then nothing was sent.
  */
-export async function sendReply(
-  turn: Turn,
-  reply: Reply,
-  drainMs: () => number = () => 0,
-): Promise<void> {
+export async function sendReply(turn: Turn, reply: Reply, readOn?: ReadOn): Promise<void> {
   const { req, res } = turn;
-  if (isOver(turn)) return drain(reply.body, drainMs());
+  if (isOver(turn)) return drain(reply.body, readOn);
   // Lets the parser finish the segment that it is in: a small body mostly came along with its head.
   await Promise.resolve();
   const buffered = reply.body instanceof Uint8Array ? reply.body : undefined;
@@ -51,7 +50,7 @@ export async function sendReply(
   // With its reason, because a failed attempt at another head leaves that one's behind.
   res.writeHead(reply.status, STATUS_CODES[reply.status] ?? "", flat(headers));
   if (buffered === undefined) {
-    if (!(await writeStream(res, reply.body, bodiless, drainMs))) return;
+    if (!(await writeStream(res, reply.body, bodiless, readOn))) return;
   } else if (early && !bodiless) {
     res.write(buffered);
   }
@@ -103,12 +102,12 @@ async function writeStream(
   res: ServerResponse,
   body: Reply["body"],
   bodiless: boolean,
-  drainMs: () => number,
+  readOn: ReadOn | undefined,
 ): Promise<boolean> {
   res.flushHeaders();
-  let letGo: NodeJS.Timeout | undefined;
+  let end: (() => void) | undefined;
   const onClose = (): void => {
-    letGo = setTimeout(() => cancel(body), drainMs());
+    end = readOn?.begin(() => cancel(body));
   };
   res.once("close", onClose);
   try {
@@ -123,7 +122,7 @@ async function writeStream(
     return false;
   } finally {
     res.off("close", onClose);
-    clearTimeout(letGo);
+    end?.();
   }
   return !res.destroyed;
 }
@@ -138,14 +137,14 @@ async function* asStream(body: Reply["body"]): AsyncIterable<Uint8Array> {
 }
 
 /** Reads a stream that nobody is left to see, for a while, so that what waits for its end learns of it. */
-async function drain(body: Reply["body"], drainMs: number): Promise<void> {
-  const letGo = setTimeout(() => cancel(body), drainMs);
+async function drain(body: Reply["body"], readOn: ReadOn | undefined): Promise<void> {
+  const end = readOn?.begin(() => cancel(body));
   try {
     for await (const chunk of asStream(body)) void chunk;
   } catch {
     // As in `writeStream`: its maker knows, and there is no client to tell.
   } finally {
-    clearTimeout(letGo);
+    end?.();
   }
 }
 

@@ -77,6 +77,7 @@ class Call implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
   #deadline: NodeJS.Timeout | undefined;
+  #deadlineMs = Infinity;
   #status = 0;
   #headers: readonly HeaderPair[] = [];
   #chunks: Buffer[] = [];
@@ -97,6 +98,7 @@ class Call implements Dispatcher.DispatchHandler {
 
   start(): void {
     const { method, target, headers, body } = this.#request;
+    this.#deadlineMs = performance.now() + this.#limits.deadlineMs;
     this.#deadline = setTimeout(() => this.#expire(), this.#limits.deadlineMs);
     try {
       this.#pool.dispatch(
@@ -117,6 +119,9 @@ class Call implements Dispatcher.DispatchHandler {
 
   /** undici calls this on a connection, right before the first byte is written: what fails earlier was not sent. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // DANGER: after a pause of the process a connection that has become free may be seen before the timer that is
+    // over. The lease may be over too by then, and another gateway may have sent this request.
+    if (performance.now() >= this.#deadlineMs) this.#expire();
     if (this.#settled) {
       // The caller was told "not sent" while this waited for a connection; aborting here keeps that true.
       controller.abort(new Error("deadline over"));

@@ -78,7 +78,7 @@ for (const store of STORES) {
     const beganMs = performance.now();
     const refused = await scene.ask({ key });
     const waitedMs = performance.now() - beganMs;
-    t.ok(waitedMs >= 99 && waitedMs < 2000, `waited ${Math.round(waitedMs)} ms`);
+    t.ok(waitedMs >= 99 && waitedMs < 10_000, `waited ${Math.round(waitedMs)} ms`);
     checkRefusal(t, refused, { code: "in-flight", status: 409, key, record: true, retryAfterS: [1, 5], original: ORIGINAL }); // prettier-ignore
     gate.release();
     t.equal((await first).status, 201);

@@ -6,7 +6,7 @@ import type { Test } from "tap";
 import { STORES } from "../support/gateway.ts";
 import { checkOwn, checkRefusal } from "../support/problem.ts";
 import { answerByNumber, DAY_MS, newKey, startScene, TARGET, type Scene } from "../support/scene.ts"; // prettier-ignore
-import { startRedis } from "../support/redis-server.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { startBreakableScene } from "../support/trouble.ts";
 import { startRawUpstream, writeAnswer, type Responder } from "../support/upstream.ts";
 
@@ -102,7 +102,7 @@ for (const store of STORES) {
   t.test(
     `${store}: no answer in time: 504, the call is cut off, and the retry is refused`,
     async (t) => {
-      const upstream = { timeout: "250ms", connectTimeout: "200ms" };
+      const upstream = { timeout: "1s", connectTimeout: "1s" };
       const scene = await startScene(t, root, store, { upstream });
       scene.upstream.respond(() => undefined);
       const { record } = await lost(t, scene, 504);
@@ -117,7 +117,7 @@ for (const store of STORES) {
   t.test(
     `${store}: the deadline covers the body too: an answer that stalls is unknown`,
     async (t) => {
-      const upstream = { timeout: "250ms", connectTimeout: "200ms" };
+      const upstream = { timeout: "1s", connectTimeout: "1s" };
       const scene = await startScene(t, root, store, { upstream });
       scene.upstream.respond((_call, _req, res) => {
         res.writeHead(201, { "Content-Length": 10 });
@@ -323,3 +323,24 @@ t.test(
     t.equal(scene.upstream.count(), 2);
   },
 );
+
+t.test("an event stream whose client has left does not hold up a stop", async (t) => {
+  const scene = await startScene(t, root, "memory");
+  const key = newKey();
+  scene.upstream.respond((_call, _req, res) => {
+    res.writeHead(200, { "Content-Type": "text/event-stream" });
+    res.write("data: 1\n\n");
+  });
+  const leaving = new AbortController();
+  const left = t.rejects(scene.ask({ key, signal: leaving.signal }));
+  const { closed } = await scene.upstream.arriving(1);
+  await until(async () => (await scene.admin("/v1/records?state=completed")).body.includes("id"));
+  leaving.abort();
+  await left;
+  t.equal((await scene.ask({ key })).header("Idempotency-Status"), "not-replayable");
+  const beganMs = performance.now();
+  await scene.gateway.stop();
+  t.ok(performance.now() - beganMs < 15_000, `stopped after ${performance.now() - beganMs} ms`);
+  await closed;
+  t.equal(scene.upstream.count(), 1);
+});

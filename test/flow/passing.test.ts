@@ -170,3 +170,14 @@ t.test("enforcing after a shadow starts clean: what was only observed is no reco
   t.match(told.report, { outcome: "executed", status: 201 });
   t.equal(line.calls(), 1);
 });
+
+t.test("where the path names the key, the report shows the route's pattern instead", async (t) => {
+  const source = { from: "path", name: "uuid" } as const;
+  const policy = newPolicy({ key: { source, required: true, format: "any" } });
+  const line = newLine({ routes: [{ methods: ["PUT"], path: "/deployments/:uuid", policy }] });
+  const told = await line.ask({ method: "PUT", target: "/deployments/canary?x=1" });
+  t.match(told.report, { outcome: "executed", path: "/deployments/:uuid" });
+  const other = await line.ask({ target: "/deployments/7?x=1" });
+  t.match(other.report, { path: "/deployments/7" });
+  t.equal(line.calls(), 2);
+});

@@ -4,6 +4,7 @@ import { configured, startGatewayProcess } from "../support/gateway-process.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { startUpstream } from "../support/upstream.ts";
 import { countExecutions, identical, mixed, ROUTES, type Place } from "./rounds.ts";
+import { ready } from "./store-places.ts";
 
 const ROUNDS = 200;
 
@@ -16,7 +17,9 @@ const config = configured(t, {
   store: { url: redis.url, timeout: "5s" },
   routes: ROUTES,
 });
-const started = await Promise.all([startGatewayProcess(t, config), startGatewayProcess(t, config)]);
+const started = await Promise.all(
+  [1, 2].map(async () => ready(await startGatewayProcess(t, config))),
+);
 const place: Place = { gateways: started.map(({ url }) => url), upstream };
 
 t.test("two gateways, reject: one execution, everybody else its answer or 409 in-flight", (t) =>

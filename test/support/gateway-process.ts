@@ -24,6 +24,8 @@ export interface GatewayProcess {
   readonly pid: number;
   /** Everything it has written to standard output and standard error, line by line. */
   readonly output: readonly string[];
+  readonly stdout: readonly string[];
+  readonly stderr: readonly string[];
   /** Resolves with the first log line, past or future, that has this message. */
   line(message: string): Promise<Line>;
   /** Resolves with the log lines that satisfy, once `n` of them are there. */
@@ -46,10 +48,11 @@ export async function startGatewayProcess(
   t: Teardown,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  cwd?: string,
 ): Promise<GatewayProcess> {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const admin = args.includes("--admin") ? [] : ["--admin", "127.0.0.1:0"];
-  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env);
+  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd);
   const failed = gateway.ended.then((code) => {
     throw new Error(`the gateway ended with ${code}:\n${gateway.output.join("\n")}`);
   });
@@ -72,9 +75,11 @@ export function spawnGateway(
   t: Teardown,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  cwd = ROOT,
 ): Omit<GatewayProcess, "url" | "admin"> {
   assertBuilt();
   const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],
     // A process group of its own, for `signalAll` and so that nothing outlives the test.
@@ -83,11 +88,17 @@ export function spawnGateway(
   const { pid } = child;
   if (pid === undefined) throw new Error("the gateway could not be started");
   const output: string[] = [];
+  const stdout: string[] = [];
+  const stderr: string[] = [];
   const log: Line[] = [];
   const waiting = new Set<(line: Line) => void>();
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on("line", (text) => {
+  for (const [input, own] of [
+    [child.stdout, stdout],
+    [child.stderr, stderr],
+  ] as const) {
+    createInterface({ input }).on("line", (text) => {
       output.push(text);
+      own.push(text);
       if (!text.startsWith("{")) return;
       const line = JSON.parse(text) as Line;
       log.push(line);
@@ -109,13 +120,11 @@ export function spawnGateway(
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   };
-  // A test that crashes runs no teardown.
-  const atExit = (): void => signalAll("SIGKILL");
-  process.once("exit", atExit);
+  running.add(signalAll);
   t.teardown(async () => {
-    process.off("exit", atExit);
     signalAll("SIGKILL");
     await ended;
+    running.delete(signalAll);
   });
   const lines: GatewayProcess["lines"] = (n, satisfies) =>
     new Promise((resolve) => {
@@ -132,6 +141,8 @@ export function spawnGateway(
   return {
     pid,
     output,
+    stdout,
+    stderr,
     ended,
     lines,
     line: async (message) => (await lines(1, (line) => line["msg"] === message))[0] ?? {},
@@ -142,6 +153,22 @@ export function spawnGateway(
       return ended;
     },
   };
+}
+
+/** A test that crashes, or is ended because it takes too long, runs no teardown. */
+const running = new Set<(signal: NodeJS.Signals) => void>();
+
+function killRunning(): void {
+  for (const signalAll of running) signalAll("SIGKILL");
+}
+
+process.once("exit", killRunning);
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGALRM"] as const) {
+  process.once(signal, () => {
+    killRunning();
+    // Later, so that the test runner can still say what was going on.
+    setImmediate(() => process.exit(1));
+  });
 }
 
 let checked = false;

@@ -12,7 +12,7 @@ import type { Store } from "../../src/core/ports.ts";
 import { createOperating, createServing, openStore } from "../../src/gateway.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
-import { startRedis, type RedisServer } from "./redis-server.ts";
+import { startRedis, until, type RedisServer } from "./redis-server.ts";
 
 export interface Teardown {
   teardown(fn: () => unknown): unknown;
@@ -117,6 +117,8 @@ async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
     exposition: () => metrics.exposition(),
     unready: () => [],
   });
+  // A gateway serves before its Redis is connected, and answers 503 until then; a test asks once it is ready.
+  await until(async () => (await store.problems()).length === 0);
   const at = await serving.start();
   const adminAt = await operating.start();
   let stopped: Promise<void> | undefined;

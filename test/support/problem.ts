@@ -24,7 +24,7 @@ export interface Own {
   readonly link?: string;
 }
 
-const EXPIRES_SLACK_MS = 5000;
+const EXPIRES_SLACK_MS = 15_000;
 
 /** RFC 9110 §5.6.7 */
 const IMF_FIXDATE =

@@ -64,8 +64,7 @@ export async function startScene(
   answerByNumber(upstream);
   const gateway = await startGateway(t, {
     ...settings,
-    // In case something hangs: a stop waits as long as a call may take.
-    upstream: { timeout: "5s", url: upstream.url, ...settings.upstream },
+    upstream: { url: upstream.url, ...settings.upstream },
     store: { ...(await storeSettings(root, store)), timeout: "2s", ...settings.store },
   });
   await until(async () => (await call(`${gateway.admin}/readyz`)).status === 200);

@@ -6,6 +6,7 @@ import net from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
+import { call } from "./client.ts";
 import { startRedis, until } from "./redis-server.ts";
 import { startScene, type Scene, type SceneSettings } from "./scene.ts";
 import { tempDir, type StoreName } from "./gateway.ts";
@@ -13,6 +14,8 @@ import { tempDir, type StoreName } from "./gateway.ts";
 export interface BreakableScene extends Scene {
   /** From now on the store refuses or does not answer. */
   breakStore(): Promise<void>;
+  /** From now on the store takes calls and does not answer. Not for the memory store. */
+  stopStore(): Promise<void>;
   /** Resolves when the store is usable again. */
   healStore(): Promise<void>;
 }
@@ -30,7 +33,7 @@ export async function startBreakableScene(
   const scene = (url: string): Promise<Scene> =>
     startScene(t, root, store, {
       ...settings,
-      store: { url, timeout: "300ms", ...settings.store },
+      store: { url, timeout: "1s", ...settings.store },
     });
   switch (store) {
     case "memory":
@@ -44,14 +47,20 @@ export async function startBreakableScene(
       const args = ["--appendonly", "yes", "--appendfsync", "always"];
       const redis = await startRedis(t, { args });
       const made = await scene(redis.url);
+      let stopped = false;
       return {
         ...made,
         breakStore: async () => {
           await redis.kill();
           await unready(made);
         },
+        stopStore: async () => {
+          stopped = true;
+          await redis.kill("SIGSTOP");
+        },
         healStore: async () => {
-          await redis.restart();
+          if (stopped) await redis.kill("SIGCONT");
+          else await redis.restart();
           // Before the new server goes, or the stop waits for a store that will not come back.
           t.teardown(() => made.gateway.stop());
           await ready(made);
@@ -69,6 +78,7 @@ function memoryScene(scene: Scene): BreakableScene {
   const filler = { id: "", token: "f".repeat(32) };
   return {
     ...scene,
+    stopStore: () => Promise.reject(new Error("the memory store always answers")),
     breakStore: async () => {
       for (let i = 0; i < MEMORY_RECORDS; i += 1) {
         filler.id = randomBytes(32).toString("hex");
@@ -105,16 +115,18 @@ function embeddedScene(t: Test, scene: Scene, dir: string): BreakableScene {
     await once(holder, "exit");
   };
   t.teardown(letGo);
+  const hold = async () => {
+    const child = fileURLToPath(new URL("../store/embedded-child.ts", import.meta.url));
+    const stdio = ["ignore", "pipe", "inherit"] as const;
+    const started = spawn(process.execPath, ["--import=tsx", child, dir, "hold"], { stdio: [...stdio] }); // prettier-ignore
+    holder = started;
+    if (started.stdout === null) throw new Error("no pipe");
+    await once(createInterface({ input: started.stdout }), "line");
+  };
   return {
     ...scene,
-    breakStore: async () => {
-      const child = fileURLToPath(new URL("../store/embedded-child.ts", import.meta.url));
-      const stdio = ["ignore", "pipe", "inherit"] as const;
-      const started = spawn(process.execPath, ["--import=tsx", child, dir, "hold"], { stdio: [...stdio] }); // prettier-ignore
-      holder = started;
-      if (started.stdout === null) throw new Error("no pipe");
-      await once(createInterface({ input: started.stdout }), "line");
-    },
+    breakStore: hold,
+    stopStore: hold,
     healStore: async () => {
       await letGo();
       await ready(scene);
@@ -130,7 +142,7 @@ const unready = (scene: Scene): Promise<void> =>
 
 export interface DeafUpstream {
   readonly url: string;
-  /** From now on it takes connections and answers `execution N`; the first one is taken by this call. */
+  /** From now on it takes connections and answers `execution N`; the first two are taken by this call. */
   listen(): Promise<void>;
 }
 
@@ -172,6 +184,8 @@ export async function startDeafUpstream(t: Test): Promise<DeafUpstream> {
       filler?.write("GET / HTTP/1.1\r\nHost: upstream\r\n\r\n");
       await once(filler ?? child, "data");
       cut();
+      // And on a new one: nothing is left before it in the queue.
+      await call(url);
     },
   };
 }

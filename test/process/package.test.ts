@@ -1,0 +1,80 @@
+/** What is built runs with production dependencies alone. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import t from "tap";
+import { call } from "../support/client.ts";
+import { startGatewayProcess } from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
+import { startUpstream } from "../support/upstream.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const dist = join(root, "dist");
+
+function filesOf(folder: string, ending: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .toSorted();
+}
+
+/** Everything that the compiled text imports, statically or not. */
+function importsOf(text: string): string[] {
+  const found = text.matchAll(
+    /^(?:import|export)\b[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gmu,
+  );
+  return [...found].map(([, from, bare, dynamic]) => from ?? bare ?? dynamic ?? "");
+}
+
+function packageOf(specifier: string): string {
+  return specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+}
+
+t.test("every import of dist is its own file, Node's, or a production dependency", async (q) => {
+  const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  const used = new Set<string>();
+  for (const name of filesOf(dist, ".js")) {
+    const file = join(dist, name);
+    for (const specifier of importsOf(readFileSync(file, "utf8"))) {
+      if (isBuiltin(specifier)) continue;
+      if (!specifier.startsWith(".")) used.add(packageOf(specifier));
+      else if (!existsSync(join(file, "..", specifier))) q.fail(`${name} imports ${specifier}`);
+    }
+  }
+  q.ok(used.has("undici") && used.has("lmdb") && used.has("ioredis"), "imports are found at all");
+  q.same(
+    [...used].filter((name) => !(name in dependencies)),
+    [],
+    "imports that an installation without development dependencies would miss",
+  );
+});
+
+t.test("the Lua scripts are in dist as in src", async (q) => {
+  const [built, written] = ["dist", "src"].map((folder) => join(root, folder, "store/scripts"));
+  const scripts = filesOf(written!, ".lua");
+  q.ok(scripts.length > 0);
+  q.same(filesOf(built!, ".lua"), scripts);
+  for (const name of scripts) {
+    q.ok(readFileSync(join(built!, name)).equals(readFileSync(join(written!, name))), name);
+  }
+});
+
+t.test(
+  "it starts in a directory where there is nothing, with no configuration file named",
+  async (q) => {
+    const upstream = await startUpstream(q, { answer: { status: 201 } });
+    const dir = tempDir(q);
+    const gateway = await startGatewayProcess(q, ["--upstream", upstream.url], {}, dir);
+    for (const status of ["executed", "replayed"]) {
+      const answer = await call(`${gateway.url}/charges`, {
+        method: "POST",
+        headers: { "Idempotency-Key": "first" },
+      });
+      q.same([answer.status, answer.header("idempotency-status")], [201, status]);
+    }
+    q.ok(existsSync(join(dir, ".idempotency")), "its records are in that directory");
+    q.equal(upstream.count(), 1, "upstream calls");
+  },
+);

@@ -1,0 +1,177 @@
+/** Several workers behave as one gateway: whichever takes the request, and whichever is killed. */
+import http from "node:http";
+import t, { type Test } from "tap";
+import { call, type Answer, type CallOptions } from "../support/client.ts";
+import type { GatewayProcess, Line } from "../support/gateway-process.ts";
+import { startUpstream } from "../support/upstream.ts";
+import { ask, exchangeWith, gatewayOn, LASTING } from "./store-places.ts";
+
+const listening = (line: Line): boolean => line["msg"] === "worker listening";
+
+function post({ url }: { readonly url: string }, key: string, more: CallOptions = {}) {
+  const headers = { "Idempotency-Key": key };
+  return call(`${url}/charges`, { method: "POST", headers, body: "amount=100", ...more });
+}
+
+/** A sum over all series of a metric whose labels contain `labels`. */
+async function metric(gateway: GatewayProcess, name: string, labels = ""): Promise<number> {
+  const lines = String((await call(`${gateway.admin}/metrics`)).body).split("\n");
+  return lines
+    .filter((line) => line.startsWith(name) && line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+/** Two connections; the primary deals them out in turn, so they lead to different workers. */
+function connections(q: Test): readonly http.Agent[] {
+  return [1, 2].map(() => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    q.teardown(() => agent.destroy());
+    return agent;
+  });
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+for (const store of LASTING) {
+  t.test(
+    `${store}: one worker executes, the other replays, and the metrics are sums`,
+    async (q) => {
+      const upstream = await startUpstream(q, { answer: { status: 201 } });
+      const start = await gatewayOn(t, q, store, upstream);
+      const gateway = await start("--workers", "2");
+      const [one, two] = connections(q);
+      for (let n = 0; n < 10; n += 1) {
+        const [first, second] = n % 2 === 0 ? [one, two] : [two, one];
+        await post(gateway, `shared-${n}`, { agent: first! });
+        const replay = await post(gateway, `shared-${n}`, { agent: second! });
+        q.equal(replay.header("idempotency-status"), "replayed");
+      }
+      const executed = await gateway.lines(10, exchangeWith("executed"));
+      const replayed = await gateway.lines(10, exchangeWith("replayed"));
+      for (const { recordId, worker } of executed) {
+        const other = replayed.find((line) => line["recordId"] === recordId);
+        q.notSame(other?.["worker"], worker, "executed and replayed by different workers");
+      }
+      const total = "idempotency_gateway_requests_total";
+      q.equal(await metric(gateway, total, 'outcome="executed"'), 10);
+      q.equal(await metric(gateway, total, 'outcome="replayed"'), 10);
+      q.equal(upstream.count(), 10, "upstream calls");
+    },
+  );
+
+  // A waiter looks by itself every 100 ms on the embedded store and every 1000 ms on Redis: half of that on average.
+  t.test(
+    `${store}: a duplicate that waits at the other worker is woken, not polled for`,
+    async (q) => {
+      const upstream = await startUpstream(q, { answer: { status: 201, body: "once" } });
+      const start = await gatewayOn(t, q, store, upstream, { defaults: { onInFlight: "wait" } });
+      const gateway = await start("--workers", "2");
+      const [one, two] = connections(q);
+      const latencies: number[] = [];
+      for (let n = 1; n <= 15; n += 1) {
+        const gate = upstream.hold();
+        const timed = async (agent: http.Agent): Promise<readonly [Answer, number]> => {
+          const answer = await post(gateway, `wait-${n}`, { agent });
+          return [answer, performance.now()];
+        };
+        const owner = timed(one!);
+        await upstream.arrived(n);
+        const waiter = timed(two!);
+        await ask(
+          () => metric(gateway, "idempotency_gateway_in_flight"),
+          (inFlight) => inFlight === 2,
+        );
+        gate.release();
+        const [[executed, executedMs], [replayed, replayedMs]] = await Promise.all([owner, waiter]);
+        q.same(
+          [executed, replayed].map((answer) => answer.header("idempotency-status")),
+          ["executed", "replayed"],
+        );
+        q.ok(executed.body.equals(replayed.body));
+        latencies.push(replayedMs - executedMs);
+      }
+      q.equal(await metric(gateway, "idempotency_gateway_in_flight"), 0);
+      const told = latencies.map((ms) => ms.toFixed(1)).join(", ");
+      q.comment(`woken after (ms): ${told}; median ${median(latencies).toFixed(1)}`);
+      q.ok(median(latencies) < 40, "woken by notification");
+      q.equal(upstream.count(), 15, "upstream calls");
+    },
+  );
+
+  t.test(`${store}: kill -9 of one worker of two: replaced, and service goes on`, async (q) => {
+    const upstream = await startUpstream(q, { answer: { status: 201 } });
+    const start = await gatewayOn(t, q, store, upstream);
+    const gateway = await start("--workers", "2");
+    const [one, two] = connections(q);
+    await post(gateway, "before", { agent: one! });
+    const gate = upstream.hold();
+    // With its connection, this call belongs to the worker that will be killed.
+    const victim = post(gateway, "victim", { agent: two! }).catch(() => "cut off");
+    await upstream.arrived(2);
+    const [before] = await gateway.lines(1, exchangeWith("executed"));
+    const workers = await gateway.lines(2, listening);
+    const killed = workers.find(({ worker }) => worker !== before?.["worker"]);
+    process.kill(Number(killed?.["pid"]), "SIGKILL");
+    q.equal(await victim, "cut off");
+    gate.release();
+
+    await gateway.line("worker ended; starting another");
+    const unready = await call(`${gateway.admin}/readyz`);
+    q.equal(unready.status, 503);
+    q.match(String(unready.body), /1 of 2 workers not listening/);
+    for (const key of ["before", "between"]) {
+      const answer = await post(gateway, key);
+      q.equal(answer.header("idempotency-status"), key === "before" ? "replayed" : "executed");
+    }
+    const busy = await post(gateway, "victim");
+    q.same([busy.status, busy.json()["code"]], [409, "in-flight"]);
+
+    const [, , replacement] = await gateway.lines(3, listening);
+    await ask(
+      () => call(`${gateway.admin}/readyz`),
+      ({ status }) => status === 200,
+    );
+    await ask(
+      () => post(gateway, "before"),
+      () =>
+        gateway.output.some((line) =>
+          line.includes(`"worker":${String(replacement?.["worker"])},"route"`),
+        ),
+    );
+    q.equal(upstream.count(), 3, "upstream calls");
+    q.equal(await gateway.end("SIGTERM"), 0);
+  });
+
+  t.test(
+    `${store}: kill -9 of the primary: workers finish, record and end; another starts`,
+    async (q) => {
+      const upstream = await startUpstream(q, { answer: { status: 201, body: "once" } });
+      const gate = upstream.hold();
+      const start = await gatewayOn(t, q, store, upstream);
+      const gateway = await start("--workers", "2");
+      const running = post(gateway, "orphaned");
+      await upstream.arrived(1);
+      gateway.signal("SIGKILL");
+
+      // The port is free at once, although the worker is still busy with its call.
+      const at = new URL(gateway.url).host;
+      const next = await ask(
+        () => start("--workers", "2", "--listen", at).catch(() => undefined),
+        (started) => started !== undefined,
+      );
+      q.equal(next?.url, gateway.url);
+      const busy = await post(gateway, "orphaned");
+      q.same([busy.status, busy.json()["code"]], [409, "in-flight"]);
+
+      gate.release();
+      const answer = await running;
+      q.same([answer.status, answer.header("idempotency-status")], [201, "executed"]);
+      q.equal(await gateway.ended, null, "killed, and no worker is left");
+      const replay = await post(gateway, "orphaned");
+      q.same([String(replay.body), replay.header("idempotency-status")], ["once", "replayed"]);
+      q.equal(upstream.count(), 1, "upstream calls");
+    },
+  );
+}
