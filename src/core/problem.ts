@@ -37,7 +37,7 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
       "The request was executed once; do not send it under another key. Read the result from the upstream; `original` says what is known of the answer.",
   },
   conflict: {
-    title: "The request was already executed",
+    title: "The request collides with what has been done already",
     detail:
       "This operation was executed once, by an earlier request with the same key. `original` says how it ended.",
   },
