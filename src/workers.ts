@@ -60,7 +60,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
 
 /** The workers, and which of them take traffic. */
 class Crew {
-  #config: GatewayConfig;
+  readonly #config: GatewayConfig;
   readonly #log: Log;
   readonly #listening = new Set<number>();
   readonly #respawns = new Set<NodeJS.Timeout>();
@@ -76,9 +76,6 @@ class Crew {
     const workers = Array.from({ length: this.#config.workers }, () => this.#fork());
     const [first] = await Promise.all(workers);
     if (first === undefined) throw new Error("no worker was started");
-    // With port 0 the port is known only now; whoever replaces a worker must listen where clients connect.
-    const { listen } = this.#config;
-    this.#config = { ...this.#config, listen: { ...listen, port: first.port } };
     cluster.on("exit", (worker, code, signal) => this.#replace(worker, signal ?? String(code)));
     return first;
   }
