@@ -5,7 +5,15 @@ import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What a store call does instead of working. `lost`: it works, and its reply does not arrive. */
 export type Fault = "works" | "down" | "lost" | "full" | "corrupt";
-export type Faulty = "claim" | "complete" | "release" | "markUnknown" | "inspect" | "watch";
+export type Faulty =
+  | "claim"
+  | "complete"
+  | "release"
+  | "markUnknown"
+  | "inspect"
+  | "watch"
+  | "readCell"
+  | "writeCell";
 
 /** The memory store, failing where told, with waits on the virtual clock. */
 export function faultyStore(
@@ -42,6 +50,8 @@ export function faultyStore(
     markUnknown: (id, token, reason, ms) =>
       settling(id, "markUnknown", () => memory.markUnknown(id, token, reason, ms)),
     inspect: (id) => through("inspect", () => memory.inspect(id)),
+    readCell: (id) => through("readCell", () => memory.readCell(id)),
+    writeCell: (...write) => through("writeCell", () => memory.writeCell(...write)),
     watch: (id) =>
       through("watch", async () => {
         let woken = new AbortController();
