@@ -104,10 +104,15 @@ function namePath(path: string): Omit<NamedResource, "address"> {
   return { kind: "named", id: idOf(segments.join("/")), path };
 }
 
-/** The id of the resource that a `Location` names by its path; `undefined` where it names none of this upstream's. */
-export function nameLocation(location: string): string | undefined {
-  const path = /^(?:https?:\/\/[^/?#]+)?(\/[^?#]*)/i.exec(location)?.[1];
-  return path === undefined ? undefined : namePath(path).id;
+/**
+ * The id of the resource that the `Location` of an answer names: a URI reference (RFC 9110 §10.2.2), relative to the
+ * path that was asked for. By its path alone, because the gateway does not know by which names it is called.
+ */
+export function nameLocation(location: string, askedPath: string): string | undefined {
+  const base = `http://upstream${askedPath}`;
+  if (!URL.canParse(location, base)) return undefined;
+  const { protocol, pathname } = new URL(location, base);
+  return /^https?:$/.test(protocol) ? namePath(pathname).id : undefined;
 }
 
 /** `undefined`: not UTF-8 behind the escapes. */

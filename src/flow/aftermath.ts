@@ -4,6 +4,7 @@
  */
 import { headersToRecord, verdictOn } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
+import { pathOnly } from "../core/problem.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
 import type { RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { nameLocation } from "../core/resource-name.ts";
@@ -72,7 +73,7 @@ async function nowOrLater(
 
 /** A booking that is deleted frees its slot; what a write has made is known by what the upstream calls it, too. */
 async function followUp(
-  { method, rules, resource, policy }: Guarding,
+  { method, target, rules, resource, policy }: Guarding,
   attempt: Attempt,
   before: ResourceMemory,
   response: RecordedResponse,
@@ -83,7 +84,7 @@ async function followUp(
     return;
   }
   const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
-  const made = location === undefined ? undefined : nameLocation(location);
+  const made = location === undefined ? undefined : nameLocation(location, pathOnly(target));
   if (made === undefined || made === resource.id) return;
   // RFC 9110 §15.3.2: the Location of a 201 is what was created; of any other answer it may be a mere report.
   if (!rules.once && response.status !== 201) return;

@@ -154,6 +154,8 @@ async function execute(
   };
   if (guarded.kind === "refused") {
     if (owned !== undefined) await release(owned, deps);
+    // Nothing was sent, whatever the refusal is called.
+    owned?.keyLock?.release();
     return { ...answerRefused(guarded.refusal, about), facts };
   }
   if (owned === undefined) {

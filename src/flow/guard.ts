@@ -128,7 +128,7 @@ async function judge(
   const { rules, resource } = guarding;
   const early = judgeMemory(memory, attempt, rules, nowMs);
   if (early?.kind === "owned") {
-    const verdict = await whoOwns(early, deps);
+    const verdict = await whoOwns(early, guarding.policy.retention.unknownMs, nowMs, deps);
     if (verdict !== undefined) return { verdict, computed: false };
   } else if (early !== undefined) {
     return { verdict: early, computed: false };
@@ -151,10 +151,15 @@ async function judge(
 /** An owner whose outcome was never settled here: its record knows more by now. `undefined`: it owns nothing. */
 async function whoOwns(
   verdict: Extract<WriteVerdict, { kind: "owned" }>,
+  unknownMs: number,
+  nowMs: number,
   deps: FlowDeps,
 ): Promise<Extract<WriteVerdict, { kind: "owned" }> | undefined> {
   const { owner, settled } = verdict;
-  if (settled || !owner.keyed) return verdict;
+  if (settled) return verdict;
+  // Without a key there is no record that an operator could resolve: it counts for as long as one would.
+  const forgottenAtMs = Date.parse(owner.original.createdAt) + unknownMs;
+  if (!owner.keyed) return forgottenAtMs > nowMs ? verdict : undefined;
   const record = await deps.store.inspect(owner.record);
   if (record === undefined) return undefined;
   if (record.state !== "completed") return verdict;

@@ -127,7 +127,7 @@ const EXISTS =
 const TAKEN =
   "Another request got it first. `original` says which; choose something else, or wait until it is given up.";
 const MAYBE_TAKEN =
-  "Another request may have got it: its outcome is unknown. It stays refused until an operator has resolved that request's record.";
+  "Another request may have got it: its outcome is unknown. It stays refused until an operator has resolved that request's record, or for as long as unknown outcomes are kept.";
 const MALFORMED =
   'Send If-Match and If-None-Match as * or as a list of entity tags, like "abc", "def".';
 

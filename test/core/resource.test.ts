@@ -73,9 +73,12 @@ t.test("one resource by its own path, by a template, and by what a Location says
   t.equal(idOf(template, { path: "/x", query: "a=1&id=7" }), byPath);
   t.equal(idOf(template, { path: "/x", parameters: new Map([["id", "7"]]) }), byPath);
   t.equal(idOf(template, { path: "/objects", json: json("{}") }), "missing id");
-  t.equal(nameLocation("/objects/7"), byPath);
-  t.equal(nameLocation("https://api.example/objects/7?x#y"), byPath);
-  t.equal(nameLocation("objects/7"), undefined);
+  t.equal(nameLocation("/objects/7", "/x/y"), byPath);
+  t.equal(nameLocation("https://api.example/objects/7?x#y", "/x"), byPath);
+  t.equal(nameLocation("objects/7", "/x"), byPath);
+  t.equal(nameLocation("7", "/objects/"), byPath);
+  t.equal(nameLocation("mailto:objects/7", "/x"), undefined);
+  t.equal(nameLocation("http://[", "/x"), undefined);
 });
 
 t.test(

@@ -116,7 +116,7 @@ export function newLine(options: LineOptions = {}): Line {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: undefined,
-    locks: createEmbeddedLocks({ cells: store, newToken, monotonicMs: () => clock.monotonicMs() }),
+    locks: createEmbeddedLocks({ cells: memory, newToken, monotonicMs: () => clock.monotonicMs() }),
     readJson,
     store,
     upstream: { send: upstream.send },
