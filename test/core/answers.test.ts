@@ -22,6 +22,13 @@ t.test("each situation has its status in each profile", async (t) => {
     ["outcome-unknown", 409, 409, 409],
     ["not-replayable", 409, 409, 409],
     ["conflict", 409, 409, 409],
+    ["stale", 409, 409, 409],
+    ["precondition-required", 428, 428, 428],
+    ["precondition-failed", 412, 412, 412],
+    ["resource-locked", 409, 409, 409],
+    ["resource-unnamed", 400, 400, 400],
+    ["gone", 410, 410, 410],
+    ["not-found", 404, 404, 404],
     ["body-too-large", 413, 413, 413],
     ["body-invalid", 400, 400, 400],
     ["body-incomplete", 408, 408, 408],
@@ -48,8 +55,14 @@ function told(value: boolean | undefined): ProblemCode[] {
 }
 
 t.test("who must not retry is told so, and who should as well", async (t) => {
-  t.same(told(false), ["key-reused", "outcome-unknown", "not-replayable", "conflict"]);
-  t.same(told(true), ["in-flight", "store-unavailable", "record-corrupt", "upstream-unreachable"]);
+  t.same(told(false), [
+    ...["key-reused", "outcome-unknown", "not-replayable", "conflict", "stale"],
+    "precondition-failed",
+  ]);
+  t.same(told(true), [
+    ...["in-flight", "resource-locked", "store-unavailable", "record-corrupt"],
+    "upstream-unreachable",
+  ]);
 });
 
 const completed: CompletedRecord = {
