@@ -80,13 +80,13 @@ function openLocks(config: GatewayConfig, store: Store): Locks {
   const { nodes } = config.locks;
   const urls = nodes.length > 0 ? nodes : isRedis(url) ? [url] : [];
   if (urls.length === 0) {
-    return createEmbeddedLocks({ cells: store, newToken, monotonicMs: () => performance.now() });
+    return createEmbeddedLocks({ cells: store, newToken, monotonicMs });
   }
   return createRedlockLocks({
     connectNodes: (callMs) => connectRedisNodes(urls, callMs),
     keyPrefix,
     timeoutMs: LOCK_ROUNDS * timeoutMs,
-    monotonicMs: () => performance.now(),
+    monotonicMs,
   });
 }
 
@@ -99,8 +99,24 @@ function isRedis(url: string): boolean {
 
 const newToken: NewToken = () => randomBytes(16).toString("hex");
 
+/**
+ * Never falls, and counts the time that a suspended machine slept, which the monotonic clock alone does not: a lease
+ * that was over by then must not look alive. A wall clock that is set forward ends leases early, which is safe.
+ */
+function awakeClock(): () => number {
+  const startedAtMs = Date.now() - performance.now();
+  let aheadMs = 0;
+  return () => {
+    const ms = performance.now();
+    aheadMs = Math.max(aheadMs, Date.now() - startedAtMs - ms);
+    return ms + aheadMs;
+  };
+}
+
+const monotonicMs = awakeClock();
+
 const clock: Clock = {
-  monotonicMs: () => performance.now(),
+  monotonicMs,
   sleep: async (ms, signal) => {
     try {
       await delay(ms, undefined, signal === undefined ? {} : { signal });
@@ -120,7 +136,13 @@ export function createServing(
   const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
   const observer = observing(metrics, log);
   const upstream = createUpstream(up);
-  const tunnel = createTunnel({ ...up, idleTimeoutMs: listen.idleTimeoutMs });
+  const tunnel = createTunnel({
+    ...up,
+    // `upstream.connections` bounds guarded calls. What passes through is bounded by `listen.maxConnections` alone:
+    // event streams may fill any bound of connections, and then everybody else would wait.
+    connections: Infinity,
+    idleTimeoutMs: listen.idleTimeoutMs,
+  });
   const background = new Set<Promise<void>>();
   const locks = openLocks(config, store);
   const deps: FlowDeps = {

@@ -76,7 +76,6 @@ class Crew {
     const workers = Array.from({ length: this.#config.workers }, () => this.#fork());
     const [first] = await Promise.all(workers);
     if (first === undefined) throw new Error("no worker was started");
-    cluster.on("exit", (worker, code, signal) => this.#replace(worker, signal ?? String(code)));
     return first;
   }
 
@@ -95,7 +94,9 @@ class Crew {
         if (worker.isDead()) return;
         const ended = once(worker, "exit");
         tell(worker, { type: "stop" });
+        const stuck = setTimeout(() => worker.process.kill("SIGKILL"), stopBoundMs(this.#config));
         await ended;
+        clearTimeout(stuck);
       }),
     );
   }
@@ -104,7 +105,9 @@ class Crew {
     const worker = cluster.fork();
     return new Promise((resolve, reject) => {
       worker.on("message", (message: ToPrimary) => {
-        if (message.type === "up") tell(worker, { type: "start", config: this.#config });
+        // A stop that came while it was loading is told now.
+        const start = { type: "start", config: this.#config } as const;
+        if (message.type === "up") tell(worker, this.#stopping ? { type: "stop" } : start);
         if (message.type === "listening") {
           this.#listening.add(worker.id);
           this.#log.event("info", "worker listening", { worker: worker.id, pid: message.pid });
@@ -113,22 +116,33 @@ class Crew {
         if (message.type === "failed") reject(new Error(message.reason));
         if (message.type === "settled") passOn(worker, message.id);
       });
-      worker.on("exit", () => {
-        this.#listening.delete(worker.id);
+      worker.on("exit", (code, signal) => {
+        // One that has listened is replaced; one that never did ends the start, or is told by who asked for it.
+        if (this.#listening.delete(worker.id)) this.#replace(worker, signal ?? String(code));
         reject(new Error("a worker ended before it listened"));
       });
     });
   }
 
-  #replace(worker: Worker, how: string): void {
+  /** `worker` is `undefined` where one did not even listen. */
+  #replace(worker: Worker | undefined, how: string): void {
     if (this.#stopping) return;
-    this.#log.event("error", "worker ended; starting another", { worker: worker.id, how });
+    this.#log.event("error", "worker ended; starting another", { worker: worker?.id, how });
     const timer = setTimeout(() => {
       this.#respawns.delete(timer);
-      this.#fork().catch((error: unknown) => this.#log.failure("worker did not start", error));
+      this.#fork().catch((error: unknown) => {
+        this.#log.failure("worker did not start", error);
+        this.#replace(undefined, "not started");
+      });
     }, RESPAWN_PAUSE_MS);
     this.#respawns.add(timer);
   }
+}
+
+/** Far behind everything that a stopping worker waits for: one that is still there then is stuck. */
+function stopBoundMs({ upstream, listen, store, defaults, routes }: GatewayConfig): number {
+  const waits = [defaults, ...routes.map(({ policy }) => policy)].map((each) => each.waitTimeoutMs);
+  return 3 * upstream.timeoutMs + listen.bodyTimeoutMs + store.leaseMs + Math.max(...waits);
 }
 
 function passOn(from: Worker, id: string): void {

@@ -54,7 +54,7 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Loa
 
 /** Node's parser made lenient lets requests through that two readers understand in two ways: not behind a proxy. */
 function nodeFaults(env: NodeJS.ProcessEnv): readonly string[] {
-  return /(^|\s)--insecure-http-parser\b/.test(env["NODE_OPTIONS"] ?? "")
+  return /--insecure[-_]http[-_]parser/.test(env["NODE_OPTIONS"] ?? "")
     ? ["NODE_OPTIONS: --insecure-http-parser opens the gateway to request smuggling; remove it"]
     : [];
 }

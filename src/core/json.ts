@@ -39,40 +39,49 @@ function pointerTokens(pointer: string): string[] {
     .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
+/** Members to leave out, by name, down to the ones that a pointer ends at. */
+type IgnoreTree = ReadonlyMap<string, IgnoreTree | "all">;
+
+const NOTHING_IGNORED: IgnoreTree = new Map();
+
 /**
  * One text per meaning: members sorted by name, no white space, numbers by value with all their digits, and whatever
  * `ignore` points at left out. Two texts are equal exactly when the values are.
  */
 export function writeCanonical(value: JsonValue, ignore: readonly string[] = []): string {
-  return write(value, "", new Set(ignore.map(normalPointer)));
+  const tree = treeOf(ignore.map(pointerTokens));
+  // An empty pointer is the whole document.
+  return tree === "all" ? "" : write(value, tree);
 }
 
-function normalPointer(pointer: string): string {
-  return pointerTokens(pointer).map(escapeToken).join("");
+function treeOf(pointers: readonly (readonly string[])[]): IgnoreTree | "all" {
+  if (pointers.some((tokens) => tokens.length === 0)) return "all";
+  const byName = new Map<string, (readonly string[])[]>();
+  for (const [first = "", ...rest] of pointers) {
+    byName.set(first, [...(byName.get(first) ?? []), rest]);
+  }
+  return new Map([...byName].map(([name, rests]) => [name, treeOf(rests)]));
 }
 
-function escapeToken(token: string): string {
-  return `/${token.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-}
-
-function write(value: JsonValue, at: string, ignore: ReadonlySet<string>): string {
+function write(value: JsonValue, ignore: IgnoreTree): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "string") return JSON.stringify(value);
   if (isNumber(value)) return canonicalNumber(value.literal);
   if (isList(value)) {
     // An ignored element leaves its place, or the list `[t]` would equal the empty one of another request.
-    const items = value.map((item, i) =>
-      ignore.has(`${at}/${i}`) ? "null" : write(item, `${at}/${i}`, ignore),
-    );
+    const items = value.map((item, i) => {
+      const below = ignore.get(String(i)) ?? NOTHING_IGNORED;
+      return below === "all" ? "null" : write(item, below);
+    });
     return `[${items.join(",")}]`;
   }
-  const members = [...value.entries()]
-    .map(([name, member]) => ({ name, member, pointer: at + escapeToken(name) }))
-    .filter(({ pointer }) => !ignore.has(pointer))
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-    .map(
-      ({ name, member, pointer }) => `${JSON.stringify(name)}:${write(member, pointer, ignore)}`,
-    );
+  const members: string[] = [];
+  for (const name of [...value.keys()].sort()) {
+    const below = ignore.get(name) ?? NOTHING_IGNORED;
+    const member = value.get(name);
+    if (below === "all" || member === undefined) continue;
+    members.push(`${JSON.stringify(name)}:${write(member, below)}`);
+  }
   return `{${members.join(",")}}`;
 }
 
@@ -90,9 +99,16 @@ export function canonicalNumber(literal: string): string {
   if (exponent.length > MAX_EXPONENT_DIGITS)
     throw new JsonRefused("a number's exponent is too long");
   const digits = (whole + fraction).replace(/^0+/, "");
-  const significant = digits.replace(/0+$/, "");
+  const significant = digits.slice(0, lengthWithoutZeros(digits));
   if (significant === "") return "0";
   const power =
     BigInt(exponent) - BigInt(fraction.length) + BigInt(digits.length - significant.length);
   return `${sign}${significant}e${power}`;
+}
+
+/** A loop, because a pattern for zeros at the end starts anew at each zero before it. */
+function lengthWithoutZeros(digits: string): number {
+  let length = digits.length;
+  while (length > 0 && digits[length - 1] === "0") length -= 1;
+  return length;
 }

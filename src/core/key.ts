@@ -10,6 +10,9 @@ import { pointTo, writeCanonical } from "./json.ts";
 
 export const MAX_KEY_LENGTH = 255;
 
+/** Every character escaped, two quotes, and some blanks around it. */
+const MAX_FIELD_LENGTH = 2 * MAX_KEY_LENGTH + 64;
+
 /**
  * - `absent`: the request carries none.
  * - `invalid`: `detail` says what is wrong and what would be right, and quotes nothing.
@@ -32,8 +35,11 @@ export function keyFromHeader(
   const fields = headers.filter(([field]) => field.toLowerCase() === wanted);
   if (fields.length === 0) return { kind: "absent" };
   if (fields.length > 1) return invalid(`Send the ${name} header once.`);
-  const field = (fields[0]?.[1] ?? "").replace(/^[ \t]+|[ \t]+$/g, "");
-  return field.startsWith('"') ? quotedKey(field, name, format) : bareKey(field, name, format);
+  const field = fields[0]?.[1] ?? "";
+  // Before any pattern looks at it: patterns take their time over long fields, and this one is anybody's to send.
+  if (field.length > MAX_FIELD_LENGTH) return tooLong(name, field.length);
+  const text = field.replace(/^[ \t]+|[ \t]+$/g, "");
+  return text.startsWith('"') ? quotedKey(text, name, format) : bareKey(text, name, format);
 }
 
 function quotedKey(field: string, name: string, format: KeyFormat): KeyRead {
@@ -62,9 +68,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 function checkedKey(key: string, name: string, format: KeyFormat): KeyRead {
   if (key.length === 0)
     return invalid(`${name} is empty. Send a unique key of 1 to 255 characters.`);
-  if (key.length > MAX_KEY_LENGTH) {
-    return invalid(`${name} has ${key.length} characters; a key has at most ${MAX_KEY_LENGTH}.`);
-  }
+  if (key.length > MAX_KEY_LENGTH) return tooLong(name, key.length);
   if (!/^[\x21-\x7e]+$/.test(key)) {
     return invalid(`${name} holds characters other than visible ASCII (no spaces, no accents).`);
   }
@@ -139,6 +143,10 @@ function visible(text: string): string {
     /[^\x21-\x7e]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+function tooLong(name: string, length: number): KeyRead {
+  return invalid(`${name} has ${length} characters; a key has at most ${MAX_KEY_LENGTH}.`);
 }
 
 function invalid(detail: string): KeyRead {

@@ -16,6 +16,12 @@ export type Acquired =
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 50;
 
+/**
+ * A lock is given back behind the answer of its holder. Whoever writes right after it must not be told that somebody
+ * else does, so `reject` bears with a lock for this long.
+ */
+const GIVING_BACK_MS = 100;
+
 export async function acquire(
   id: string,
   rules: Pick<ResourcePolicy, "serialize">,
@@ -27,7 +33,9 @@ export async function acquire(
   // A wait that uses up the key's lease could only end in a request that may not be sent any more.
   const leaseEndsMs = (owned?.leaseEndsMs ?? Infinity) - limits.deadlineMs;
   const untilMs =
-    rules.serialize === "reject" ? startedMs : Math.min(startedMs + waitMs, leaseEndsMs);
+    rules.serialize === "reject"
+      ? startedMs + GIVING_BACK_MS
+      : Math.min(startedMs + waitMs, leaseEndsMs);
   let pauseMs = FIRST_PAUSE_MS;
   for (;;) {
     const answer = await locks.tryLock(id, limits.lockLeaseMs);

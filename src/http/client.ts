@@ -40,7 +40,7 @@ export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number)
 
 export interface ClientHooks {
   readonly tunnel: Tunnel;
-  /** From here on the turn is a stream that a stop need not wait for without end. */
+  /** From here on the turn is a delivery that a stop need not wait for without end. */
   onStream(): void;
   readonly readOn: ReadOn;
   /** A reply whose head must not stand on the wire was replaced by a problem. */
@@ -51,7 +51,8 @@ export interface ClientHooks {
 export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHooks): Client {
   return {
     async send(reply) {
-      if (!(reply.body instanceof Uint8Array)) hooks.onStream();
+      // What is to be told is settled; how fast the client takes it is its own business.
+      hooks.onStream();
       try {
         await sendReply(turn, reply, hooks.readOn);
       } catch (error) {

@@ -23,7 +23,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 
 /** Fields that say who asked and how; believed only from trusted peers. All of `x-forwarded-*` is treated alike. */
 const FORWARDING_PREFIX = "x-forwarded-";
-const FORWARDING: ReadonlySet<string> = new Set(["forwarded", "x-real-ip"]);
+/** A fence is said by a gateway: one behind another passes it on, a client's own is dropped. */
+const FORWARDING: ReadonlySet<string> = new Set(["forwarded", "x-real-ip", "idempotency-fence"]);
 
 export function isForwardingField(lowerCaseName: string): boolean {
   return lowerCaseName.startsWith(FORWARDING_PREFIX) || FORWARDING.has(lowerCaseName);

@@ -15,7 +15,7 @@ import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
-import { newServer, tcp, type ServerLimits } from "./server.ts";
+import { connectionsOf, newServer, tcp, type ServerLimits, stopListening } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
@@ -68,6 +68,7 @@ class HttpListener implements Listener {
   readonly #work = new Work((error) => this.#onBroken(error));
   readonly #turns = new Turns();
   readonly #upgraded = new Set<Socket>();
+  readonly #sockets: ReadonlySet<Socket>;
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
   readonly #readOn = new ReadOn();
@@ -80,6 +81,7 @@ class HttpListener implements Listener {
     this.#observer = observer;
     this.#trusted = blocksOf(options.trustedProxies);
     this.#server = this.#newServer();
+    this.#sockets = connectionsOf(this.#server);
   }
 
   get draining(): boolean {
@@ -115,10 +117,8 @@ class HttpListener implements Listener {
         resolve();
       }, graceMs);
     });
-    const closed = this.#server.listening
-      ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
-      : Promise.resolve();
-    this.#server.closeIdleConnections();
+    const closed = this.#server.listening ? stopListening(this.#server) : Promise.resolve();
+    for (const socket of this.#sockets) if (this.#isIdle(socket)) socket.destroy();
     for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
     // Not bounded by the grace: a guarded call has a deadline of its own, and its answer has to be recorded.
     await this.#work.settled();
@@ -130,6 +130,10 @@ class HttpListener implements Listener {
     for (const socket of this.#upgraded) socket.destroy();
     this.#server.closeAllConnections();
     await Promise.all([closed, this.#work.ended()]);
+  }
+
+  #isIdle(socket: Socket): boolean {
+    return (this.#turns.on(socket) ?? []).length === 0 && !this.#upgraded.has(socket);
   }
 
   #newServer(): Server {

@@ -1,6 +1,6 @@
 /** Node's HTTP server with its limits and time-outs set. What happens to a request is not decided here. */
 import http from "node:http";
-import { Socket } from "node:net";
+import { Server as TcpServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 export interface ServerLimits {
@@ -48,4 +48,24 @@ export function newServer(limits: ServerLimits): http.Server {
 export function tcp(socket: Duplex): Socket {
   if (socket instanceof Socket) return socket;
   throw new TypeError("the connection is no TCP socket");
+}
+
+/** The connections that are open now. */
+export function connectionsOf(server: http.Server): ReadonlySet<Socket> {
+  const open = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
+  return open;
+}
+
+/**
+ * Resolves when every connection has ended. Of the TCP server alone: http's own `close` and `closeIdleConnections` take a
+ * connection for idle as soon as its answer was ended, and cut off what the client has not read of it yet.
+ */
+export function stopListening(server: http.Server): Promise<void> {
+  return new Promise((resolve) => {
+    TcpServer.prototype.close.call(server, () => resolve());
+  });
 }

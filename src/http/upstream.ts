@@ -40,9 +40,10 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
     bodyTimeout: 0,
     allowH2: false,
   });
+  const secure = options.url.startsWith("https:");
   return {
     send: (request, limits) =>
-      new Promise((resolve) => new Call(pool, request, limits, resolve).start()),
+      new Promise((resolve) => new Call({ pool, secure }, request, limits, resolve).start()),
     close: () => pool.destroy(),
   };
 }
@@ -71,6 +72,7 @@ type Limits = Parameters<Upstream["send"]>[1];
 /** One call, from the pool's queue to the end of its answer. Settles its promise once. */
 class Call implements Dispatcher.DispatchHandler {
   readonly #pool: Pool;
+  readonly #secure: boolean;
   readonly #request: OutboundRequest;
   readonly #limits: Limits;
   readonly #resolve: (outcome: ForwardOutcome) => void;
@@ -85,12 +87,13 @@ class Call implements Dispatcher.DispatchHandler {
   #stream: Readable | undefined;
 
   constructor(
-    pool: Pool,
+    { pool, secure }: { readonly pool: Pool; readonly secure: boolean },
     request: OutboundRequest,
     limits: Limits,
     resolve: (outcome: ForwardOutcome) => void,
   ) {
     this.#pool = pool;
+    this.#secure = secure;
     this.#request = request;
     this.#limits = limits;
     this.#resolve = resolve;
@@ -141,7 +144,11 @@ class Call implements Dispatcher.DispatchHandler {
     this.#headers = endToEnd(headers);
     // RFC 9112 §6.3: these end with their head. undici would take a Content-Length for a promise and the answer for cut.
     if (status === 204 || status === 304) return this.#settleAnswered();
-    if (this.#request.method !== "HEAD" && this.#announcesTooMuch(headers)) this.#startStream();
+    if (this.#request.method === "HEAD") return;
+    // RFC 9112 §9.8: over TLS an answer that only the close delimits is whole only if close_notify came, which Node does
+    // not tell. It is passed on as it comes and not kept.
+    const mayBeCut = this.#secure && !isFramed(headers);
+    if (mayBeCut || this.#announcesTooMuch(headers)) this.#startStream();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -237,6 +244,11 @@ class Call implements Dispatcher.DispatchHandler {
       },
     });
   }
+}
+
+/** Whether an answer says where it ends. */
+function isFramed(headers: readonly HeaderPair[]): boolean {
+  return headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
 }
 
 /** undici hands raw header bytes; one byte is one char (latin1), so that a replay gives the same bytes back. */

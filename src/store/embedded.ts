@@ -9,7 +9,7 @@ import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
-import type { Decision, StoredRecord } from "../core/record.ts";
+import type { CompleteAnswer, Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,
@@ -22,6 +22,7 @@ import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
+import { Room } from "./embedded-room.ts";
 import { SettleHub } from "./signal.ts";
 import { summaryAsOf } from "./summary.ts";
 
@@ -69,6 +70,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const { env } = databases;
   const records = databases.records.values;
   const transact = transactor(databases, timeoutMs);
+  const room = new Room(dir);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
   const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));
@@ -104,9 +106,16 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   }
 
   return {
-    claim: (request) => change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
-    complete: (id, token, response, retentionMs) =>
-      change(id, (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs)),
+    claim: (request) =>
+      room.spend(0, () =>
+        change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
+      ),
+    complete: (id, token, response, retentionMs) => {
+      const write = (): Promise<CompleteAnswer> =>
+        change(id, (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs));
+      // Without a body it is what keeps a retry from running: the reserve is there for it.
+      return response.body === undefined ? write() : room.spend(response.body.byteLength, write);
+    },
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
       change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
@@ -123,9 +132,10 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     watch: async (id) => hub.arm(id),
     problems: async () => {
       try {
-        // An empty transaction: it fails exactly when a claim would, because a writer is stuck.
+        // An empty transaction: it fails when a writer is stuck.
         await transact(() => undefined);
-        return [];
+        const full = room.problem();
+        return full === undefined ? [] : [full];
       } catch (error) {
         return [
           error instanceof Error ? error.message : "The store's directory cannot be written.",
@@ -145,6 +155,8 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
 }
 
 function openDatabases(dir: string): Databases {
+  // Recorded answers are for this user alone, also where the directory was made by somebody else.
+  const umask = process.umask(0o077);
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const env: RootDatabase<Buffer, string> = open({
@@ -172,6 +184,8 @@ function openDatabases(dir: string): Databases {
       `The store's directory ${dir} cannot be opened (${codeOf(error)}): ` +
         "it must be a directory on a local disk that this user may read and write.",
     );
+  } finally {
+    process.umask(umask);
   }
 }
 
@@ -194,6 +208,8 @@ function transactor({ env }: Databases, timeoutMs: number) {
       return await within(timeoutMs, committed);
     } catch (error) {
       call.abandoned = true;
+      // A call that was given up may still fail, and then nobody else would hear of it.
+      committed.catch(reasonOf);
       throw asStoreError(await reasonOf(error));
     }
   };

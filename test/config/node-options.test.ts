@@ -10,5 +10,7 @@ t.test("NODE_OPTIONS with --insecure-http-parser is bad configuration", async (t
       "NODE_OPTIONS: --insecure-http-parser opens the gateway to request smuggling; remove it",
     ],
   });
+  const spelt = { NODE_OPTIONS: "--insecure_http_parser" };
+  t.match(loadConfig([], spelt), { kind: "invalid" });
   t.match(loadConfig([], { NODE_OPTIONS: "--enable-source-maps" }), { kind: "run" });
 });
