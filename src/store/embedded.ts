@@ -111,10 +111,10 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
         change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
       ),
     complete: (id, token, response, retentionMs) => {
-      const write = (): Promise<CompleteAnswer> =>
+      const done = (): Promise<CompleteAnswer> =>
         change(id, (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs));
       // Without a body it is what keeps a retry from running: the reserve is there for it.
-      return response.body === undefined ? write() : room.spend(response.body.byteLength, write);
+      return response.body === undefined ? done() : room.spend(response.body.byteLength, done);
     },
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
@@ -130,18 +130,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
     watch: async (id) => hub.arm(id),
-    problems: async () => {
-      try {
-        // An empty transaction: it fails when a writer is stuck.
-        await transact(() => undefined);
-        const full = room.problem();
-        return full === undefined ? [] : [full];
-      } catch (error) {
-        return [
-          error instanceof Error ? error.message : "The store's directory cannot be written.",
-        ];
-      }
-    },
+    problems: () => problemsOf(transact, room),
     close: () => (closing ??= closeAll()),
   };
 
@@ -151,6 +140,20 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     hub.wakeAll();
     // A stuck writer must not keep the process from ending: what was acknowledged is on disk already.
     await Promise.race([env.close(), new Promise((go) => setTimeout(go, timeoutMs).unref())]);
+  }
+}
+
+async function problemsOf(
+  transact: (body: () => void) => Promise<void>,
+  room: Room,
+): Promise<readonly string[]> {
+  try {
+    // An empty transaction: it fails when a writer is stuck.
+    await transact(() => undefined);
+    const full = room.problem();
+    return full === undefined ? [] : [full];
+  } catch (error) {
+    return [error instanceof Error ? error.message : "The store's directory cannot be written."];
   }
 }
 
