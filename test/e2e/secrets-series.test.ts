@@ -155,7 +155,7 @@ root.test("what the built gateway exposes passes promtool check metrics", async 
   execFileSync("test/support/ensure-promtool.sh", { stdio: ["ignore", "ignore", "inherit"] });
   for (const workers of [1, 2]) {
     const exposition = await scrape(t, workers);
-    const replayed = 'requests_total{route="none",method="POST",outcome="replayed"} 3';
+    const replayed = 'requests_total{route="default",method="POST",outcome="replayed"} 3';
     t.ok(exposition.includes(replayed), `${workers} workers, added up`);
     t.strictSame(await promtool(exposition), { code: 0, output: "" }, `${workers} workers`);
   }

@@ -82,8 +82,8 @@ for (const store of STORES) {
       const lines = await scene.gateway.exchanges(1);
       t.match(lines[0], { outcome: "outcome-unknown", status: 502, level: "warn", fence: 1 });
       const metrics = await scene.gateway.metrics();
-      t.match(metrics, /unknown_outcomes_total\{route="none",reason="reset"\} 2\n/);
-      t.match(metrics, /unknown_outcomes_total\{route="none",reason="truncated"\} 2\n/);
+      t.match(metrics, /unknown_outcomes_total\{route="default",reason="reset"\} 2\n/);
+      t.match(metrics, /unknown_outcomes_total\{route="default",reason="truncated"\} 2\n/);
     },
   );
 
