@@ -1,22 +1,12 @@
 /** What the main process and the workers share: who we are, when to stop, and what is said at start. */
-import { readFileSync } from "node:fs";
 import type { GatewayConfig } from "./config/schema.ts";
 import { withoutSecrets } from "./config/print.ts";
+import { packageVersion } from "./config/version.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
 
-/** Of the package, from its manifest one level above this file, in `src` as in `dist`. */
+/** Of the package. */
 export const version = packageVersion();
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
-  );
-  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
-    return String(manifest.version);
-  }
-  throw new Error("package.json names no version");
-}
 
 /** Resolves with the first signal that asks for a graceful stop; a second one ends the process at once. */
 export function stopSignal(log: Log): Promise<NodeJS.Signals> {

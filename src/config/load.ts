@@ -2,7 +2,7 @@
  * From command line and environment to a configuration, or to everything that is wrong with it: the file first, the
  * environment over it, the flags over both. Reads files; starts, connects and logs nothing.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { certain, contradictions } from "./contradictions.ts";
 import { type Assignment, readArguments, readEnvironment } from "./flags.ts";
@@ -11,6 +11,7 @@ import { helpText } from "./help.ts";
 import { printConfig } from "./print.ts";
 import { checkShape } from "./problems.ts";
 import { resolve } from "./resolve.ts";
+import { PACKAGE_ROOT, packageVersion } from "./version.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -20,8 +21,6 @@ export type Loaded =
   | { readonly kind: "print" | "help" | "version"; readonly text: string }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
-/** The package's own directory: this file is two levels below it, in `src` and in `dist`. */
-const PACKAGE_ROOT = new URL("../../", import.meta.url);
 const BUILT_IN = "built-in defaults";
 
 /**
@@ -31,7 +30,7 @@ const BUILT_IN = "built-in defaults";
 export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Loaded {
   const flags = readArguments(argv);
   if (flags.actions.has("help")) return { kind: "help", text: helpText() };
-  if (flags.actions.has("version")) return { kind: "version", text: versionText() };
+  if (flags.actions.has("version")) return { kind: "version", text: `${packageVersion()}\n` };
   const variables = readEnvironment(env);
   const file = flags.config ?? variables.config ?? packagedFile();
   const read = file === undefined ? ({ kind: "tree", tree: {} } as const) : readYaml(file);
@@ -108,12 +107,4 @@ function withValue(tree: unknown, [name, ...rest]: readonly string[], value: unk
 function packagedFile(): string | undefined {
   const file = fileURLToPath(new URL("config/gateway.yaml", PACKAGE_ROOT));
   return existsSync(file) ? file : undefined;
-}
-
-function versionText(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("package.json", PACKAGE_ROOT), "utf8"));
-  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
-    return `${String(manifest.version)}\n`;
-  }
-  throw new Error("package.json names no version");
 }
