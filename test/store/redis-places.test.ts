@@ -109,7 +109,7 @@ t.test("WAIT: one replica there is enough, two are not, and the claim is given b
   const replica = await startRedis(t, { replicaOf: primary });
   await until(async () => (await primary.cli("WAIT", "1", "100")) === "1");
   const open = (wait: number): Store => {
-    const replicas = { wait, timeoutMs: 100 };
+    const replicas = { wait, timeoutMs: 1000 };
     const store = createRedisStore({
       url: primary.url,
       timeoutMs: 2000,
