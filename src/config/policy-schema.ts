@@ -36,7 +36,7 @@ const statusFields = {
 /** No defaults as a whole: left out, a route's requests are safe against their own retries only. */
 const resource = field.group("What a route's requests change, and what may happen to it.", {
   id: field.wordOr(
-    "path: the request's own path. pointers: fields of its JSON body. template: a path with {name} parts.",
+    "path: the request's own path, without a query. pointers: fields of its JSON body. template: a path with {name} parts.",
     "path",
     "path, a mapping with pointers or a mapping with template",
     {

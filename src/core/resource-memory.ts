@@ -28,6 +28,7 @@ export function decodeMemory(bytes: Uint8Array | undefined): ResourceMemory {
     ...(fields["writer"] !== undefined && { writer: asWriter(fields["writer"]) }),
     ...(fields["owner"] !== undefined && { owner: asOwner(fields["owner"]) }),
     ...(fields["tombstone"] !== undefined && { tombstone: asTombstone(fields["tombstone"]) }),
+    ...(fields["deleting"] === true && { deleting: true }),
     ...(fields["content"] !== undefined && { content: asText(fields["content"]) }),
     ...(fields["frees"] !== undefined && { frees: asSlot(fields["frees"]) }),
   };
@@ -49,9 +50,9 @@ function asWriter(value: unknown): Writer {
 }
 
 function asOwner(value: unknown): NonNullable<ResourceMemory["owner"]> {
-  const { settled } = asObject(value);
+  const { settled, sentBefore } = asObject(value);
   if (typeof settled !== "boolean") throw corrupt();
-  return { ...asWriter(value), settled };
+  return { ...asWriter(value), settled, ...(sentBefore === true && { sentBefore }) };
 }
 
 function asSlot(value: unknown): NonNullable<ResourceMemory["frees"]> {
@@ -71,12 +72,13 @@ function asOriginal(value: unknown): Original {
 }
 
 function asTombstone(value: unknown): NonNullable<ResourceMemory["tombstone"]> {
-  const { deletedAtMs, untilMs, response, scope } = asObject(value);
+  const { deletedAtMs, untilMs, response, scope, doubted } = asObject(value);
   return {
     deletedAtMs: asNumber(deletedAtMs),
     untilMs: asNumber(untilMs),
     response: asResponse(response),
     scope: asText(scope),
+    ...(doubted === true && { doubted }),
   };
 }
 

@@ -3,7 +3,7 @@
  * same thing. Whether there is such a thing, and what may happen to it, is not decided here.
  */
 import { createHash } from "node:crypto";
-import { pointTo, writeCanonical } from "./json.ts";
+import { canonicalNumber, isNumber, pointTo, writeCanonical } from "./json.ts";
 import { addPart } from "./key.ts";
 import type { ResourceId } from "./policy.ts";
 import type { JsonValue } from "./ports.ts";
@@ -27,8 +27,8 @@ export interface NamedResource {
   readonly address: string | undefined;
 }
 
-/** `unnamed`: the request does not say which resource it means; `missing` names the field. */
-export type ResourceName = NamedResource | { readonly kind: "unnamed"; readonly missing: string };
+/** `unnamed`: the request does not say, or not in one voice, which resource it means. `detail` says what to send. */
+export type ResourceName = NamedResource | { readonly kind: "unnamed"; readonly detail: string };
 
 /**
  * The resource's id, 64 hex digits: no scope goes in, because all callers mean the same thing. Named by a path (the
@@ -37,6 +37,8 @@ export type ResourceName = NamedResource | { readonly kind: "unnamed"; readonly 
 export function nameResource(rule: ResourceId, source: ResourceSource): ResourceName {
   switch (rule.from) {
     case "path": {
+      // What stands behind it could name another thing or none: with a path of one's own it must not be guessed at.
+      if (source.query !== "") return unnamed(ALONE);
       // RFC 9110 §15.3.2: what a PUT has created is at its target. A POST's target is something else.
       const address = source.method === "PUT" ? source.path : undefined;
       return { ...namePath(source.path), address };
@@ -52,33 +54,62 @@ function nameByFields(pointers: readonly string[], { json, path }: ResourceSourc
   const values: JsonValue[] = [];
   for (const pointer of pointers) {
     const value = json === undefined ? undefined : pointTo(json, pointer);
-    if (value === undefined || value === null) return { kind: "unnamed", missing: pointer };
+    if (value === undefined || value === null) return unnamed(missing(pointer));
     values.push(value);
   }
-  const id = idOf(`${path} ${writeCanonical(values)}`);
+  const id = idOf(`${samePath(path)} ${writeCanonical(values)}`);
   return { kind: "named", id, path: undefined, address: undefined };
 }
 
-/** `{id}` is a parameter of the route's path, a query parameter, or a member of the body, whichever is there first. */
-function fillTemplate(template: string, source: ResourceSource): ResourceName {
-  let missing: string | undefined;
-  const path = template.replace(/\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
-    const value = templateValue(name, source);
-    if (value === undefined) missing ??= name;
-    return value ?? "";
-  });
-  return missing === undefined
-    ? { ...namePath(path), address: path }
-    : { kind: "unnamed", missing };
+const ALONE = "This route's requests name the resource by their path alone. Send no query.";
+
+function missing(field: string): string {
+  return `This route's requests name the resource that they change by ${field}, which is missing or cannot name one. Send it.`;
 }
 
-function templateValue(name: string, source: ResourceSource): string | undefined {
-  const parameter = source.parameters.get(name) ?? queryValue(source.query, name);
-  if (parameter !== undefined && parameter !== "") return asSegment(decoded(parameter));
+function unnamed(detail: string): ResourceName {
+  return { kind: "unnamed", detail };
+}
+
+/** `{id}` is a parameter of the route's path, a query parameter, or a member of the body; where several, all the same. */
+function fillTemplate(template: string, source: ResourceSource): ResourceName {
+  let refused: string | undefined;
+  const path = template.replace(/\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+    const values = new Set(templateValues(name, source));
+    const [value] = values;
+    if (value === undefined) refused ??= missing(name);
+    // DANGER: one of two would be the gateway's thing and the other the upstream's.
+    if (values.size > 1)
+      refused ??= `The request names ${name} twice, and not the same. Send it once.`;
+    return value ?? "";
+  });
+  return refused === undefined ? { ...namePath(path), address: path } : unnamed(refused);
+}
+
+function templateValues(name: string, source: ResourceSource): (string | undefined)[] {
+  const given: (string | undefined)[] = queryValues(source.query, name);
+  const parameter = source.parameters.get(name);
+  if (parameter !== undefined) given.push(decoded(parameter));
   const member = source.json === undefined ? undefined : pointTo(source.json, `/${name}`);
-  if (typeof member === "string" && member !== "") return asSegment(member);
-  const isNumber = typeof member === "object" && member !== null && "literal" in member;
-  return isNumber ? asSegment(member.literal) : undefined;
+  if (typeof member === "string") given.push(member);
+  if (member !== undefined && isNumber(member)) given.push(plainNumber(member.literal));
+  return given.filter((value) => value !== "").map(asSegment);
+}
+
+/** `7`, `7.0` and `70e-1` are one thing. */
+function plainNumber(literal: string): string {
+  const canonical = canonicalNumber(literal);
+  const plain = String(Number(literal));
+  return /^-?\d+$/.test(plain) && canonicalNumber(plain) === canonical ? plain : canonical;
+}
+
+/** As forms write them (`+` is a space), because upstreams read them so. */
+function queryValues(query: string, name: string): (string | undefined)[] {
+  const pairs = query.split("&").map((pair) => {
+    const [field = "", ...rest] = pair.replaceAll("+", " ").split("=");
+    return { field: decoded(field) ?? field, value: decoded(rest.join("=")) };
+  });
+  return pairs.filter(({ field }) => field === name).map(({ value }) => value);
 }
 
 /**
@@ -89,30 +120,34 @@ function asSegment(text: string | undefined): string | undefined {
   return text === undefined || text === "." || text === ".." ? undefined : encoded(text);
 }
 
-function queryValue(query: string, name: string): string | undefined {
-  const pair = query.split("&").find((each) => each.startsWith(`${name}=`));
-  return pair?.slice(name.length + 1);
-}
-
 /** The name of what is at a path. */
 function namePath(path: string): Omit<NamedResource, "address"> {
-  // `a:b` and `a%3Ab` are one name, or a POST that brings it in its body would not mean what a PUT of its path does.
+  return { kind: "named", id: idOf(samePath(path)), path };
+}
+
+/** `a:b` and `a%3Ab` are one name, or a POST that brings it in its body would not mean what a PUT of its path does. */
+function samePath(path: string): string {
   const segments = path.split("/").map((segment) => {
     const text = decoded(segment);
     return (text === undefined ? undefined : encoded(text)) ?? segment;
   });
-  return { kind: "named", id: idOf(segments.join("/")), path };
+  return segments.join("/");
 }
 
 /**
- * The id of the resource that the `Location` of an answer names: a URI reference (RFC 9110 §10.2.2), relative to the
- * path that was asked for. By its path alone, because the gateway does not know by which names it is called.
+ * The id of the resource that the `Location` of an answer names: a URI reference (RFC 9110 §10.2.2), relative to what
+ * was asked for. `host` is the request's `Host`: what is elsewhere is none of this gateway's resources.
  */
-export function nameLocation(location: string, askedPath: string): string | undefined {
-  const base = `http://upstream${askedPath}`;
-  if (!URL.canParse(location, base)) return undefined;
-  const { protocol, pathname } = new URL(location, base);
-  return /^https?:$/.test(protocol) ? namePath(pathname).id : undefined;
+export function nameLocation(
+  location: string,
+  askedPath: string,
+  host: string,
+): string | undefined {
+  const base = `http://${host}${askedPath}`;
+  if (!URL.canParse(base) || !URL.canParse(location, base)) return undefined;
+  const made = new URL(location, base);
+  const here = /^https?:$/.test(made.protocol) && made.hostname === new URL(base).hostname;
+  return here ? namePath(made.pathname).id : undefined;
 }
 
 /** `undefined`: not UTF-8 behind the escapes. */

@@ -12,7 +12,7 @@
  */
 import { judgeWrite, type Representation } from "./conditional.ts";
 import type { ResourcePolicy } from "./policy.ts";
-import type { Original } from "./problem.ts";
+import { pathOnly, type Original } from "./problem.ts";
 import type { HeaderPair, RecordedResponse } from "./record.ts";
 
 /** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
@@ -28,7 +28,11 @@ export interface ResourceMemory {
   /** The last write that succeeded. */
   readonly writer?: Writer;
   /** `once`: who has it. `settled` is false from before the request is sent until its outcome is known. */
-  readonly owner?: Writer & { readonly settled: boolean };
+  readonly owner?: Writer & {
+    readonly settled: boolean;
+    /** An earlier send of the same record may have taken it, so that a later one's failure does not free it. */
+    readonly sentBefore?: true;
+  };
   readonly tombstone?: {
     readonly deletedAtMs: number;
     readonly untilMs: number;
@@ -36,7 +40,11 @@ export interface ResourceMemory {
     readonly response: RecordedResponse;
     /** Whose DELETE it was, as in `ResourceWrite.scope`: the answer's content is that caller's alone. */
     readonly scope: string;
+    /** It may have been brought back by a write whose outcome is unknown. */
+    readonly doubted?: true;
   };
+  /** A DELETE of unknown outcome: where the thing is not there any more, that is why. */
+  readonly deleting?: true;
   /** SHA-256 of the content that the last PUT brought, to recognise the same one. */
   readonly content?: string;
   /** The `once` resource that ends with this one: a booking's slot, freed when the booking is deleted. */
@@ -69,7 +77,11 @@ export type WriteVerdict =
   | { readonly kind: "gone"; readonly status: 403 | 404 | 409 | 410 }
   | { readonly kind: "missing" }
   | { readonly kind: "exists" }
-  | { readonly kind: "owned"; readonly owner: Writer; readonly settled: boolean }
+  | {
+      readonly kind: "owned";
+      readonly owner: Writer & { readonly sentBefore?: true };
+      readonly settled: boolean;
+    }
   | { readonly kind: "precondition-required" }
   | { readonly kind: "precondition-failed"; readonly etag: string | undefined }
   | { readonly kind: "precondition-malformed" };
@@ -91,12 +103,13 @@ export function judgeMemory(
   const { tombstone, owner } = memory;
   if (tombstone !== undefined && tombstone.untilMs > nowMs && policy.afterDelete !== undefined) {
     const { afterDelete } = policy;
-    if (write.method === "DELETE" && afterDelete.delete === "replay") {
+    const replays = afterDelete.delete === "replay" && tombstone.doubted !== true;
+    if (write.method === "DELETE" && replays) {
       return { kind: "deleted-before", response: firstAnswer(tombstone, write.scope) };
     }
-    const revives =
-      write.method === "POST" || (write.method === "PUT" && policy.put === "create-only");
-    if (write.method !== "DELETE" && !revives) return { kind: "gone", status: afterDelete.put };
+    if (write.method !== "DELETE" && !revives(write, policy)) {
+      return { kind: "gone", status: afterDelete.put };
+    }
   }
   if (policy.once && write.method !== "DELETE") {
     // What another route has written is taken as well: POST after PUT of the same thing.
@@ -140,7 +153,27 @@ export function judgeRepresentation(
 
 /** Before a `once` write is sent: others are refused from now on, also when its outcome is never known. */
 export function claimOwnership(memory: ResourceMemory, writer: Writer): ResourceMemory {
-  return { ...memory, owner: { ...writer, settled: false } };
+  const { owner } = memory;
+  const sentBefore = owner?.record === writer.record && !owner.settled;
+  return { ...memory, owner: { ...writer, settled: false, ...(sentBefore && { sentBefore }) } };
+}
+
+/** What may make a deleted thing anew. */
+function revives({ method }: ResourceWrite, { put }: ResourcePolicy): boolean {
+  return method === "POST" || (method === "PUT" && put === "create-only");
+}
+
+/**
+ * Whether the write has done what it asked for. A DELETE has, too, where the thing that is known here is not there any
+ * more: its first answer may have been lost.
+ */
+export function hasHappened(memory: ResourceMemory, write: ResourceWrite, end: WriteEnd): boolean {
+  if (end.kind !== "answered") return false;
+  const { status } = end.response;
+  if (status >= 200 && status < 300) return true;
+  const { tombstone, writer, owner, frees, deleting } = memory;
+  const known = (writer ?? owner ?? frees ?? deleting) !== undefined && tombstone === undefined;
+  return write.method === "DELETE" && (status === 404 || status === 410) && known;
 }
 
 export type WriteEnd =
@@ -148,7 +181,7 @@ export type WriteEnd =
   | { readonly kind: "not-sent" }
   | { readonly kind: "unknown" };
 
-/** What is remembered once the write has ended. Of an unknown outcome nothing new is: an owner stays unsettled. */
+/** What is remembered once the write has ended. */
 export function remember(
   memory: ResourceMemory,
   write: ResourceWrite & { readonly writer: Writer },
@@ -156,16 +189,12 @@ export function remember(
   policy: ResourcePolicy,
   nowMs: number,
 ): ResourceMemory {
-  if (end.kind === "unknown") return memory;
-  const succeeded =
-    end.kind === "answered" && end.response.status >= 200 && end.response.status < 300;
-  const mine = memory.owner?.record === write.record;
-  const writer = end.kind === "answered" ? withAnswer(write, end.response) : write.writer;
-  if (!succeeded) {
-    if (!mine) return memory;
-    const { owner: _owner, ...free } = memory;
-    return free;
+  if (end.kind === "unknown") return doubt(memory, write, policy);
+  if (end.kind === "not-sent" || !hasHappened(memory, write, end)) {
+    const { owner, ...free } = memory;
+    return owner?.record === write.record && owner.sentBefore !== true ? free : memory;
   }
+  const writer = withAnswer(write, end.response);
   if (write.method === "DELETE") {
     const { afterDelete } = policy;
     const untilMs = nowMs + (afterDelete?.rememberMs ?? 0);
@@ -173,7 +202,7 @@ export function remember(
     const response = withoutCookies(end.response);
     return { writer, tombstone: { deletedAtMs: nowMs, untilMs, response, scope: write.scope } };
   }
-  const { tombstone: _tombstone, owner, ...kept } = memory;
+  const { tombstone: _tombstone, deleting: _deleting, content: _content, owner, ...kept } = memory;
   // A route without `once` changes what somebody has, and takes it from nobody.
   const keeps = owner?.settled === true ? owner : undefined;
   const has = policy.once ? { ...writer, settled: true } : keeps;
@@ -183,6 +212,18 @@ export function remember(
     ...(has !== undefined && { owner: has }),
     ...(write.method === "PUT" ? { content: write.content } : {}),
   };
+}
+
+/** Of an unknown outcome: an owner stays unsettled, and a deletion is neither certain nor undone. */
+function doubt(
+  memory: ResourceMemory,
+  write: ResourceWrite,
+  policy: ResourcePolicy,
+): ResourceMemory {
+  if (write.method === "DELETE") return { ...memory, deleting: true };
+  const { tombstone } = memory;
+  if (tombstone === undefined || !revives(write, policy)) return memory;
+  return { ...memory, tombstone: { ...tombstone, doubted: true } };
 }
 
 /**
@@ -209,7 +250,8 @@ function withAnswer(
   { status, headers }: RecordedResponse,
 ): Writer {
   const told = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
-  const location = told ?? address;
+  // Without the query, which may carry what is meant for the one who made it.
+  const location = told === undefined ? address : pathOnly(told);
   const original = { ...writer.original, status, ...(location !== undefined && { location }) };
   return { ...writer, original };
 }

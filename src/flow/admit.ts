@@ -114,7 +114,7 @@ function admitBody(
     const keyed = key.kind === "key" ? keyedOf(request, policy, key.key, body, json) : undefined;
     const resource = resourceOf(request, match, json);
     if (resource?.kind === "unnamed") {
-      const detail = `This route's requests name the resource that they change by ${resource.missing}, which is missing or cannot name one. Send it.`;
+      const { detail } = resource;
       return { kind: "refused", policy, refusal: { code: "resource-unnamed", detail }, read: body };
     }
     const { method, target, headers } = request;

@@ -6,10 +6,10 @@ import { headersToRecord, verdictOn } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
-import type { RecordedResponse, WriteAnswer } from "../core/record.ts";
+import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { nameLocation } from "../core/resource-name.ts";
-import { remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
-import { isSuccess, type Attempt, type Guarding } from "./attempt.ts";
+import { hasHappened, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
+import type { Attempt, Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
 import { writeLater } from "./later.ts";
 import {
@@ -35,15 +35,15 @@ export async function afterwards(
   const end = endOf(forwarded, guarding);
   const change: Change = (before, nowMs) => remember(before, attempt, end, rules, nowMs);
   const endsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
-  // DANGER: after a time-out the upstream may still be working on the write. The lock is left to end with its lease, or
-  // the next write would run beside this one.
-  let others = !(forwarded.kind === "unknown" && forwarded.reason === "timeout");
+  // DANGER: where the outcome is unknown the upstream may still be working on the write, whatever broke on the way. The
+  // lock is left to end with its lease, or the next write would run beside this one.
+  let others = end.kind !== "unknown";
   try {
     const lease = { locked: lock !== undefined, endsMs };
     const written = await retain(resource.id, ready, change, policy, lease, free, deps);
     // Nobody may judge by a memory that does not know of this write yet.
     if (written === "later") others = false;
-    if (end.kind === "answered" && isSuccess(end.response.status)) {
+    if (end.kind === "answered" && hasHappened(ready.memory, attempt, end)) {
       const follow = () => followUp(guarding, attempt, ready.memory, end.response, deps);
       await nowOrLater(resource.id, endsMs, follow, deps);
     }
@@ -73,7 +73,7 @@ async function nowOrLater(
 
 /** A booking that is deleted frees its slot; what a write has made is known by what the upstream calls it, too. */
 async function followUp(
-  { method, target, rules, resource, policy }: Guarding,
+  { method, target, headers, rules, resource, policy }: Guarding,
   attempt: Attempt,
   before: ResourceMemory,
   response: RecordedResponse,
@@ -84,7 +84,8 @@ async function followUp(
     return;
   }
   const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
-  const made = location === undefined ? undefined : nameLocation(location, pathOnly(target));
+  const made =
+    location === undefined ? undefined : nameLocation(location, pathOnly(target), hostOf(headers));
   if (made === undefined || made === resource.id) return;
   // RFC 9110 §15.3.2: the Location of a 201 is what was created; of any other answer it may be a mere report.
   if (!rules.once && response.status !== 201) return;
@@ -96,6 +97,10 @@ async function followUp(
   const memory = { ...kept, ...(rules.once && { frees }), writer: attempt.writer };
   const answer = await writeMemory(made, recalled, memory, policy, deps.store);
   if (answer === "lost") deps.observer.lostWrite("remember");
+}
+
+function hostOf(headers: readonly HeaderPair[]): string {
+  return headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "upstream";
 }
 
 function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {

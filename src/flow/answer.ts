@@ -41,7 +41,8 @@ const RESENT =
 
 export function problemAnswer(code: ProblemCode, about: About, extras: ProblemExtras = {}): Answer {
   const { policy, id } = about;
-  const detail = code === "outcome-unknown" && about.resends === true ? RESENT : extras.detail;
+  const resent = code === "outcome-unknown" && about.resends === true;
+  const detail = extras.detail ?? (resent ? RESENT : undefined);
   const rendered = renderProblem({
     code,
     status: extras.status ?? statusOf(code, policy),

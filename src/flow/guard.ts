@@ -121,14 +121,20 @@ interface Judged {
 async function judge(
   guarding: Guarding,
   attempt: Attempt,
-  { memory, nowMs }: Recalled,
+  recalled: Recalled,
   headers: readonly HeaderPair[],
   deps: FlowDeps,
 ): Promise<Judged> {
   const { rules, resource } = guarding;
+  const { memory, nowMs } = recalled;
   const early = judgeMemory(memory, attempt, rules, nowMs);
   if (early?.kind === "owned") {
     const verdict = await whoOwns(early, guarding.policy.retention.unknownMs, nowMs, deps);
+    if (verdict?.settled === true && !early.settled) {
+      // Kept from here on: the record that says so is forgotten sooner than who owns the resource.
+      const owner = { ...verdict.owner, settled: true };
+      await writeMemory(resource.id, recalled, { ...memory, owner }, guarding.policy, deps.store);
+    }
     if (verdict !== undefined) return { verdict, computed: false };
   } else if (early !== undefined) {
     return { verdict: early, computed: false };
@@ -164,7 +170,9 @@ async function whoOwns(
   if (record === undefined) return undefined;
   if (record.state !== "completed") return verdict;
   const ran = record.response === undefined || isSuccess(record.response.status);
-  return ran ? { ...verdict, settled: true } : undefined;
+  if (ran) return { ...verdict, settled: true };
+  // Its last send has failed; an earlier one, whose answer was lost, may be why.
+  return owner.sentBefore === true ? verdict : undefined;
 }
 
 /** Before a `once` write leaves, the resource is its own: whoever comes after an unknown outcome must see that. */

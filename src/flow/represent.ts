@@ -77,7 +77,9 @@ function unreadable(status: 502 | 504, what: string): Represented {
 export function readHeaders(headers: readonly HeaderPair[]): readonly HeaderPair[] {
   const kept = headers.filter(
     ([name]) =>
-      !/^(content-|if-|idempotency-|accept-encoding$|range$|transfer-encoding$)/i.test(name),
+      !/^(content-|if-|idempotency-|accept-encoding$|range$|transfer-encoding$|x-(http-)?method)/i.test(
+        name,
+      ),
   );
   return [...kept, ["Accept-Encoding", "identity"]];
 }

@@ -49,7 +49,7 @@ const source = (more: Partial<ResourceSource> = {}): ResourceSource => ({
 
 const idOf = (rule: ResourcePolicy["id"], more: Partial<ResourceSource> = {}): string => {
   const name = nameResource(rule, source(more));
-  return name.kind === "named" ? name.id : `missing ${name.missing}`;
+  return name.kind === "named" ? name.id : `missing ${/by (\S+), which/.exec(name.detail)?.[1]}`;
 };
 
 function attempt(method: string, record = "r1", headers: HeaderPair[] = [], scope = "me") {
@@ -73,12 +73,13 @@ t.test("one resource by its own path, by a template, and by what a Location says
   t.equal(idOf(template, { path: "/x", query: "a=1&id=7" }), byPath);
   t.equal(idOf(template, { path: "/x", parameters: new Map([["id", "7"]]) }), byPath);
   t.equal(idOf(template, { path: "/objects", json: json("{}") }), "missing id");
-  t.equal(nameLocation("/objects/7", "/x/y"), byPath);
-  t.equal(nameLocation("https://api.example/objects/7?x#y", "/x"), byPath);
-  t.equal(nameLocation("objects/7", "/x"), byPath);
-  t.equal(nameLocation("7", "/objects/"), byPath);
-  t.equal(nameLocation("mailto:objects/7", "/x"), undefined);
-  t.equal(nameLocation("http://[", "/x"), undefined);
+  t.equal(nameLocation("/objects/7", "/x/y", "api.example"), byPath);
+  t.equal(nameLocation("https://api.example/objects/7?x#y", "/x", "api.example:8080"), byPath);
+  t.equal(nameLocation("objects/7", "/x", "api.example"), byPath);
+  t.equal(nameLocation("7", "/objects/", "api.example"), byPath);
+  t.equal(nameLocation("https://elsewhere.example/objects/7", "/x", "api.example"), undefined);
+  t.equal(nameLocation("mailto:objects/7", "/x", "api.example"), undefined);
+  t.equal(nameLocation("http://[", "/x", "api.example"), undefined);
 });
 
 t.test(
@@ -93,8 +94,18 @@ t.test(
     t.not(inBody("a/b"), idOf({ from: "path" }, { path: "/objects/a/b" }));
     const pathOf = (query: string) => nameResource(template, source({ query }));
     t.match(pathOf("id=a/../b?c"), { path: "/objects/a%2F..%2Fb%3Fc" });
-    for (const id of ["..", "%2e%2E", ".", "%ff"]) t.match(pathOf(`id=${id}`), { missing: "id" });
+    for (const id of ["..", "%2e%2E", ".", "%ff"])
+      t.equal(idOf(template, { query: `id=${id}` }), "missing id");
     t.equal(inBody(".."), "missing id");
+    const number = (text: string) => idOf(template, { json: json(`{"id":${text}}`) });
+    t.equal(number("7.0"), number("7"));
+    t.equal(number("70e-1"), inBody("7"));
+    t.equal(idOf(template, { query: "i%64=a+b" }), inBody("a b"));
+    const twice = (more: Partial<ResourceSource>) => nameResource(template, source(more)).kind;
+    t.equal(twice({ query: "id=a&id=b" }), "unnamed", "two things, or one that hides the other");
+    t.equal(twice({ query: "id=junk", json: json('{"id":"a"}') }), "unnamed");
+    t.equal(twice({ query: "id=a", json: json('{"id":"a"}') }), "named");
+    t.equal(nameResource({ from: "path" }, source({ query: "id=1" })).kind, "unnamed");
     t.equal(idOf(template, { json: json('{"id":"\\ud800"}') }), "missing id");
   },
 );

@@ -6,7 +6,7 @@ import { answered, DEADLINE_MS, newLine, type Line } from "../support/flow.ts";
 import { newPolicy } from "../support/policy.ts";
 import { quiet } from "../support/virtual-clock.ts";
 
-const UNKNOWN_MS = 60_000;
+const UNKNOWN_MS = 200_000;
 /** Longer than a lock's lease. */
 const PAUSE_MS = 4 * DEADLINE_MS;
 
