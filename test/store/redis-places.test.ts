@@ -61,7 +61,9 @@ t.test("Sentinel: found by name, and the new primary is found after a failover",
   await worksOn(t, store);
   const before = claimOf();
   await store.claim(before);
-  await sentinel.primary.cli("WAIT", "1", "0");
+  // WAIT would count what its own connection wrote, which is not the store's.
+  const key = `places:{${before.id}}`;
+  await until(async () => (await sentinel.replica.cli("EXISTS", key)) === "1");
   await sentinel.failover();
   await until(async () => (await store.problems()).length === 0);
   await worksOn(t, store);
