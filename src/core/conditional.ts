@@ -2,6 +2,7 @@
  * Conditional requests, RFC 9110 §8.8 and §13: entity tags, what a request demands of them, and whether the current
  * representation meets it. Pure; who fetches the representation and what a failure becomes is not decided here.
  */
+import { fieldOf } from "./fields.ts";
 import { createHash } from "node:crypto";
 import { mediaType } from "./fingerprint.ts";
 import { addPart } from "./key.ts";
@@ -23,7 +24,7 @@ export type Representation =
 
 /** The upstream's `ETag` of an answer; `undefined` where it has none. */
 export function etagOf(headers: readonly HeaderPair[]): string | undefined {
-  return headers.find(([name]) => name.toLowerCase() === "etag")?.[1].trim();
+  return fieldOf(headers, "etag")?.trim();
 }
 
 /**
@@ -33,10 +34,7 @@ export function etagOf(headers: readonly HeaderPair[]): string | undefined {
 export function computeEtag(headers: readonly HeaderPair[], body: Uint8Array): string {
   const hash = createHash("sha256");
   addPart(hash, mediaType(headers));
-  addPart(
-    hash,
-    headers.find(([name]) => name.toLowerCase() === "content-encoding")?.[1].toLowerCase(),
-  );
+  addPart(hash, fieldOf(headers, "content-encoding")?.toLowerCase());
   addPart(hash, body);
   return `"${hash.digest("base64url").slice(0, 22)}"`;
 }
@@ -70,6 +68,11 @@ function strongEqual(a: string, b: string): boolean {
 
 function weakEqual(a: string, b: string): boolean {
   return a.replace(/^W\//, "") === b.replace(/^W\//, "");
+}
+
+/** `If-Match` and `If-None-Match`, the conditions of writes. */
+export function isCondition(name: string): boolean {
+  return /^if-(none-)?match$/i.test(name);
 }
 
 export type Condition = "holds" | "fails" | "malformed" | "none";

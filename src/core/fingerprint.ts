@@ -2,6 +2,7 @@
  * The fingerprint: SHA-256 over what the request asks for. Two requests with one key and one fingerprint are the same
  * operation; everything that changes the meaning goes in, everything that a retry may change stays out.
  */
+import { fieldOf } from "./fields.ts";
 import { createHash } from "node:crypto";
 import { addPart } from "./key.ts";
 import { writeCanonical } from "./json.ts";
@@ -45,7 +46,7 @@ export function fingerprintOf(input: FingerprintInput, policy: FingerprintPolicy
 
 /** Type and subtype, lower-case, without parameters (RFC 9110 §8.3.1); `undefined` where none is given. */
 export function mediaType(headers: readonly HeaderPair[]): string | undefined {
-  const field = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  const field = fieldOf(headers, "content-type");
   return field?.split(";", 1)[0]?.trim().toLowerCase();
 }
 

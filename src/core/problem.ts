@@ -3,6 +3,7 @@
  * which status it gets is the profile's business (`profile.ts`). Nothing that a caller sent is quoted here, except to
  * the caller of the same scope the method, target and time of its own earlier request.
  */
+import { fieldOf } from "./fields.ts";
 import type { ProblemCode } from "./outcome.ts";
 import type { HeaderPair, RecordSummary, StoredRecord } from "./record.ts";
 
@@ -134,7 +135,7 @@ export function originalOf(record: RecordSummary | StoredRecord): Original {
   };
   if (record.state !== "completed" || record.response === undefined) return original;
   const { status, headers } = record.response;
-  const location = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const location = fieldOf(headers, "location");
   return location === undefined ? { ...original, status } : { ...original, status, location };
 }
 

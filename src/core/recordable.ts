@@ -55,3 +55,8 @@ export function retryAfterS(usualMs: number, elapsedMs: number, leaseLeftMs: num
   const left = Math.min(Math.max(usualMs - elapsedMs, 0), Math.max(leaseLeftMs, 0));
   return Math.max(1, Math.ceil(left / 1000));
 }
+
+/** RFC 9110 §15.3. */
+export function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}

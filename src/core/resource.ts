@@ -10,9 +10,11 @@
  *          │  └──── POST / create-only PUT ──┐     ├── DELETE that succeeded ──▶ tombstone (with the first answer)
  *          └──────── time over ──────────────┴─────┘
  */
-import { judgeWrite, type Representation } from "./conditional.ts";
+import { fieldOf } from "./fields.ts";
+import { isCondition, judgeWrite, type Representation } from "./conditional.ts";
 import type { ResourcePolicy } from "./policy.ts";
 import { pathOnly, type Original } from "./problem.ts";
+import { isSuccess } from "./recordable.ts";
 import type { HeaderPair, RecordedResponse } from "./record.ts";
 
 /** Who wrote a resource last, or owns it: enough to recognise the request, nothing of its payload. */
@@ -86,10 +88,13 @@ export type WriteVerdict =
   | { readonly kind: "precondition-failed"; readonly etag: string | undefined }
   | { readonly kind: "precondition-malformed" };
 
+function isConditional({ headers }: ResourceWrite): boolean {
+  return headers.some(([name]) => isCondition(name));
+}
+
 /** Whether the decision needs the current representation, which costs a read of the upstream. */
 export function needsRepresentation(policy: ResourcePolicy, write: ResourceWrite): boolean {
-  const conditional = write.headers.some(([name]) => /^if-(none-)?match$/i.test(name));
-  if (policy.precondition !== "off" && conditional) return true;
+  if (policy.precondition !== "off" && isConditional(write)) return true;
   return write.method === "PUT" && policy.put !== "upsert";
 }
 
@@ -121,8 +126,9 @@ export function judgeMemory(
       return { kind: "owned", owner: taken, settled: taken.settled };
     }
   }
-  const conditional = write.headers.some(([name]) => /^if-(none-)?match$/i.test(name));
-  if (policy.precondition === "required" && !conditional) return { kind: "precondition-required" };
+  if (policy.precondition === "required" && !isConditional(write)) {
+    return { kind: "precondition-required" };
+  }
   return undefined;
 }
 
@@ -170,7 +176,7 @@ function revives({ method }: ResourceWrite, { put }: ResourcePolicy): boolean {
 export function hasHappened(memory: ResourceMemory, write: ResourceWrite, end: WriteEnd): boolean {
   if (end.kind !== "answered") return false;
   const { status } = end.response;
-  if (status >= 200 && status < 300) return true;
+  if (isSuccess(status)) return true;
   const { tombstone, writer, owner, frees, deleting } = memory;
   const known = (writer ?? owner ?? frees ?? deleting) !== undefined && tombstone === undefined;
   return write.method === "DELETE" && (status === 404 || status === 410) && known;
@@ -249,7 +255,7 @@ function withAnswer(
   { writer, address }: ResourceWrite & { readonly writer: Writer },
   { status, headers }: RecordedResponse,
 ): Writer {
-  const told = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const told = fieldOf(headers, "location");
   // Without the query, which may carry what is meant for the one who made it.
   const location = told === undefined ? address : pathOnly(told);
   const original = { ...writer.original, status, ...(location !== undefined && { location }) };

@@ -2,6 +2,7 @@
  * The first step of the line: route → key → body → fingerprint. Reads the whole body, bounded, before anything is
  * claimed, so that a slow uploader holds no key. Decides who passes, who is refused and who goes on; writes nothing.
  */
+import { fieldOf } from "../core/fields.ts";
 import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
 import {
   keyFromBody,
@@ -209,7 +210,7 @@ function parse(
     policy.key.source.from === "body" ||
     (policy.resource !== undefined && policy.resource.id.from !== "path");
   // Coded bytes (gzip) are not decoded here: what inflates to a gigabyte must not do so before the claim.
-  const coded = request.headers.some(([name]) => name.toLowerCase() === "content-encoding");
+  const coded = fieldOf(request.headers, "content-encoding") !== undefined;
   const isText = body.byteLength > 0 && !coded && isJson(mediaType(request.headers));
   if (!wanted || !isText) return undefined;
   return readJson(body);

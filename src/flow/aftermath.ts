@@ -2,11 +2,12 @@
  * After a write to a resource: what is remembered of it, what else it frees or brings back, and when its lock ends.
  * Decides nothing about the answer, which is the upstream's by now.
  */
+import { fieldOf } from "../core/fields.ts";
 import { headersToRecord, verdictOn } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
-import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
+import type { RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { nameLocation } from "../core/resource-name.ts";
 import { hasHappened, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
 import type { Attempt, Guarding } from "./attempt.ts";
@@ -83,9 +84,11 @@ async function followUp(
     if (before.frees !== undefined) await freeSlot(before.frees, policy, deps);
     return;
   }
-  const location = response.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const location = fieldOf(response.headers, "location");
   const made =
-    location === undefined ? undefined : nameLocation(location, pathOnly(target), hostOf(headers));
+    location === undefined
+      ? undefined
+      : nameLocation(location, pathOnly(target), fieldOf(headers, "host") ?? "upstream");
   if (made === undefined || made === resource.id) return;
   // RFC 9110 §15.3.2: the Location of a 201 is what was created; of any other answer it may be a mere report.
   if (!rules.once && response.status !== 201) return;
@@ -97,10 +100,6 @@ async function followUp(
   const memory = { ...kept, ...(rules.once && { frees }), writer: attempt.writer };
   const answer = await writeMemory(made, recalled, memory, policy, deps.store);
   if (answer === "lost") deps.observer.lostWrite("remember");
-}
-
-function hostOf(headers: readonly HeaderPair[]): string {
-  return headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "upstream";
 }
 
 function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {

@@ -2,12 +2,13 @@
  * The last step: replies as values. Every guarded reply says how it came about, in the same header fields, whether it
  * is the upstream's answer, a replay or a refusal.
  */
+import { fieldOf } from "../core/fields.ts";
 import type { Outcome, ProblemCode } from "../core/outcome.ts";
 import type { Policy, ReplayPolicy } from "../core/policy.ts";
 import type { Reply } from "../core/ports.ts";
 import { originalOf, renderProblem, type Original } from "../core/problem.ts";
 import { shouldRetry, statusOf } from "../core/profile.ts";
-import { headersToTell } from "../core/recordable.ts";
+import { headersToTell, isSuccess } from "../core/recordable.ts";
 import type { CompletedRecord, HeaderPair } from "../core/record.ts";
 
 /** Whom and what a reply is about. `id` is absent where no key could be read. */
@@ -105,9 +106,9 @@ export function replayAnswer(record: CompletedRecord, about: About): Answer {
 
 /** Where the operation's result is; an upstream that does not say so leaves it to the route's resource. */
 function locationOf({ response }: CompletedRecord, { address }: About): string | undefined {
-  const told = response?.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const told = response && fieldOf(response.headers, "location");
   if (told !== undefined || response === undefined) return told;
-  return response.status >= 200 && response.status < 300 ? address : undefined;
+  return isSuccess(response.status) ? address : undefined;
 }
 
 /** Where a repeat is sent to what was made. */

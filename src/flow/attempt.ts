@@ -64,7 +64,3 @@ function meaningOf(
     throw error;
   }
 }
-
-export function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
-}

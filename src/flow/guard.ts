@@ -2,7 +2,8 @@
  * The resource's part of the line, around the send: lock → memory → current representation → send → memory. Whatever
  * refuses here has sent nothing, and says so. Replays never come here; they take no lock.
  */
-import type { Representation } from "../core/conditional.ts";
+import { isCondition, type Representation } from "../core/conditional.ts";
+import { isSuccess } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
 import type { HeaderPair, RecordedResponse } from "../core/record.ts";
 import {
@@ -14,7 +15,7 @@ import {
 } from "../core/resource.ts";
 import type { Admitted } from "./admit.ts";
 import { afterwards } from "./aftermath.ts";
-import { attemptOf, isSuccess, type Attempt, type Guarding } from "./attempt.ts";
+import { attemptOf, type Attempt, type Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
 import { forward, type Holdings } from "./forward.ts";
 import type { Owned } from "./later.ts";
@@ -195,10 +196,6 @@ function withTag(current: Extract<Representation, { kind: "present" }>): Recorde
 
 function answered({ status, headers, body }: RecordedResponse): ForwardOutcome {
   return { kind: "answered", answer: { status, headers, body: body ?? new Uint8Array() } };
-}
-
-function isCondition(name: string): boolean {
-  return /^if-(none-)?match$/i.test(name);
 }
 
 function refuse(refusal: GuardRefusal): Guarded {
