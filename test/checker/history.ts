@@ -67,9 +67,19 @@ export type HistoryEvent =
   /** The connection broke, or the client left. */
   | { readonly kind: "no-reply"; readonly request: number; readonly atMs: number }
   /** The store acknowledged a completion to the gateway. */
-  | { readonly kind: "completed"; readonly scope: string; readonly key: string; readonly atMs: number }
+  | {
+      readonly kind: "completed";
+      readonly scope: string;
+      readonly key: string;
+      readonly atMs: number;
+    }
   /** Its retention is over, or an operator has forgotten it: whatever comes now begins anew. */
-  | { readonly kind: "forgotten"; readonly scope: string; readonly key: string; readonly atMs: number }
+  | {
+      readonly kind: "forgotten";
+      readonly scope: string;
+      readonly key: string;
+      readonly atMs: number;
+    }
   /** A gateway counted a write as lost. */
   | { readonly kind: "lost-write"; readonly operation: string; readonly atMs: number }
   /** The store has lost acknowledged writes: the promise is off for what it held. */
