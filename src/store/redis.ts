@@ -14,7 +14,7 @@ import type {
   WriteAnswer,
 } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
-import { decodeRecord, decodeSummary, encodeResponseHead } from "./codec.ts";
+import { decodeRecord, decodeSummary, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
 import type { RunScript } from "./redis-call.ts";
@@ -105,11 +105,11 @@ async function complete(
   retentionMs: number,
 ): Promise<CompleteAnswer> {
   const { body } = response;
-  const head = encodeResponseHead(response);
+  const answer = encodeAnswer(response);
   const { word, data } =
     body === undefined
-      ? await run("completeBare", id, token, retentionMs, head)
-      : await run("complete", id, token, retentionMs, Buffer.concat([head, body]));
+      ? await run("completeBare", id, token, retentionMs, answer)
+      : await run("complete", id, token, retentionMs, answer, Buffer.from(body));
   if (word === "lost") return { kind: "lost" };
   if (word === "done") return { kind: "done", expiresAtMs: asNumber(data[0]) };
   throw unexpected(word);
