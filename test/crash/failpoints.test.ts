@@ -63,7 +63,7 @@ t.test("the built gateway goes on where the program of the tests dies", async (q
   q.equal(await built.end("SIGTERM"), 0);
   q.equal(upstream.count(), POINT_NAMES.length, "upstream calls");
 
-  const armed = await startGatewayProcess(q, config(), env, undefined, compileProgram(q));
+  const armed = await startGatewayProcess(q, config(), env, undefined, await compileProgram(q));
   await q.rejects(post(armed.url, "before-claim"), { code: "ECONNRESET" });
   q.equal(await armed.ended, null, "ended by the signal");
   q.equal(upstream.count(), POINT_NAMES.length, "upstream calls, none more");

@@ -41,7 +41,7 @@ export function unitAt(unit: number): Unit {
 
 export function killAtFailpoints(first: number, count: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
-    const program = compileProgram(t);
+    const program = await compileProgram(t);
     const units = Array.from({ length: count }, (_, n) => unitAt(first + n));
     const results = await Promise.all(
       LASTING.map((store) => {

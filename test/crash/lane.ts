@@ -4,7 +4,7 @@
  */
 import { rmSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { call, type Answer } from "../support/client.ts";
+import { call } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
 import {
   configured,
@@ -14,7 +14,7 @@ import {
 import { startRedis } from "../support/redis-server.ts";
 import type { Teardown } from "../support/teardown.ts";
 import { ready, type Lasting } from "../process/store-places.ts";
-import { Book, outcomeOf, type Heard, type Shot } from "./book.ts";
+import { Book, type Heard, type Shot } from "./book.ts";
 import { startLedger, type Ledger } from "./ledger.ts";
 import { startWire, type Wire } from "./wire.ts";
 
@@ -120,25 +120,13 @@ export async function settle(
   return told;
 }
 
-/** Record ids. */
-async function inFlight({ admin }: GatewayProcess): Promise<readonly string[]> {
+/** Ids of the records that are in flight, of all or of those whose path begins so. */
+export async function inFlight({ admin }: GatewayProcess, begin = "/"): Promise<readonly string[]> {
   const page = await call(`${admin}/v1/records?state=in-flight&limit=1000`);
-  const { records } = page.json() as { records: readonly { readonly id: string }[] };
-  return records.map(({ id }) => id);
-}
-
-/** Asks until the key is no longer in flight. */
-export async function askUntilSettled(
-  { book }: Lane,
-  { url }: GatewayProcess,
-  shot: Shot,
-): Promise<Answer> {
-  for (;;) {
-    const heard = await book.send(url, shot);
-    if (heard === undefined) throw new Error(`no reply to ${shot.key} from a gateway that lives`);
-    if (outcomeOf(heard) !== "in-flight") return heard;
-    await pause(ASK_AGAIN_MS);
-  }
+  const { records } = page.json() as {
+    records: readonly { readonly id: string; readonly path: string }[];
+  };
+  return records.filter(({ path }) => path.startsWith(begin)).map(({ id }) => id);
 }
 
 /** Rejects where the process is still there after a time in which everything would have happened. */

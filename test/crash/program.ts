@@ -2,17 +2,18 @@
  * Makes the gateway with failpoints runnable: compiles `gateway.ts` and what it imports once per process, into a
  * directory that goes with whoever asked for it. tsx would cost each start another second.
  */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import type { Teardown } from "../support/teardown.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Returns the path of the compiled program. */
-export function compileProgram(t: Teardown): string {
+export async function compileProgram(t: Teardown): Promise<string> {
   // Within the checkout, or it would not find its packages.
   const outDir = mkdtempSync(join(ROOT, "node_modules", ".crash-"));
   t.teardown(() => rmSync(outDir, { recursive: true, force: true }));
@@ -27,10 +28,8 @@ export function compileProgram(t: Teardown): string {
   writeFileSync(project, JSON.stringify(settings));
   const manifest = createRequire(import.meta.url).resolve("typescript/package.json");
   const tsc = join(dirname(manifest), "bin", "tsc");
-  const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", project], {
-    encoding: "utf8",
-  });
-  if (status !== 0) throw new Error(`the program of the tests does not compile:\n${stdout}`);
+  // Says what is wrong, and rejects with it, where the program does not compile.
+  await promisify(execFile)(process.execPath, [tsc, "-p", project]);
   // What the gateway reads beside its code.
   cpSync(join(ROOT, "package.json"), join(outDir, "package.json"));
   const scripts = join("src", "store", "scripts");

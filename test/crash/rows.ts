@@ -1,6 +1,7 @@
 /** The rows of the crash matrix: killed at failpoints and at random, paused past the lease, stopped under load. */
 import type { ProofRow } from "../proof/row.ts";
 import { killAtFailpoints, ROUND } from "./kills.ts";
+import { pausePastLease } from "./pauses.ts";
 import { killAtRandom } from "./random.ts";
 
 export const rows: readonly ProofRow[] = [
@@ -22,6 +23,16 @@ export const rows: readonly ProofRow[] = [
     long: 1000,
     batch: 100,
     run: killAtRandom,
+  },
+  {
+    name: "paused",
+    claim:
+      "a gateway paused past its lease: late writes that were not refused, sends after the lease",
+    unit: "pauses",
+    ci: 10,
+    long: 200,
+    batch: 20,
+    run: pausePastLease,
   },
 ];
 
