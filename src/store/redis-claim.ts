@@ -8,8 +8,7 @@ import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, unexpected } from "./redis-call.ts";
-import type { Reply, RunScript } from "./redis-call.ts";
-import type { ScriptedClient } from "./redis-client.ts";
+import type { Line, Reply, RunScript } from "./redis-call.ts";
 import { asStoreError } from "./redis-errors.ts";
 import { summaryAsOf } from "./summary.ts";
 
@@ -20,14 +19,27 @@ export interface ReplicaWait {
 }
 
 export function claimer(
-  client: ScriptedClient,
+  { client, clock, timeoutMs }: Pick<Line, "client" | "clock" | "timeoutMs">,
   run: RunScript,
-  timeoutMs: number,
   replicas: ReplicaWait | undefined,
 ): (request: ClaimRequest) => Promise<ClaimAnswer> {
   return async (request) => {
+    const reply = await within(timeoutMs, askInTime(request, performance.now()));
+    const answer = readClaim(request.id, reply);
+    if (answer.kind === "granted" && replicas !== undefined) await confirm(request, replicas);
+    return answer;
+  };
+
+  /** A server whose clock is not known, or was set, says so by refusing; its answer has told its clock. */
+  async function askInTime(request: ClaimRequest, startedMs: number): Promise<Reply> {
+    const untilMs = (): number => (clock.at(startedMs) ?? 0) + timeoutMs;
+    const reply = await ask(request, untilMs());
+    return reply.word === "late" ? ask(request, untilMs()) : reply;
+  }
+
+  function ask(request: ClaimRequest, untilMs: number): Promise<Reply> {
     const { id, token, fingerprint, method, target, route, leaseMs, unknownRetentionMs } = request;
-    const reply = await run(
+    return run(
       "claim",
       id,
       Buffer.from(token, "hex"),
@@ -38,11 +50,9 @@ export function claimer(
       leaseMs,
       unknownRetentionMs,
       request.onUnknown,
+      untilMs,
     );
-    const answer = readClaim(id, reply);
-    if (answer.kind === "granted" && replicas !== undefined) await confirm(request, replicas);
-    return answer;
-  };
+  }
 
   /** WAIT counts what this connection wrote, so it goes down the same one right behind the claim. */
   async function confirm(
@@ -69,6 +79,9 @@ export function claimer(
 
 function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
   switch (word) {
+    case "late":
+      // It was too long on its way, and the caller has another try.
+      throw new StoreUnavailable("The claim came to Redis after its time.");
     case "granted":
       return { kind: "granted", fence: asNumber(data[0]) };
     case "mismatch": {

@@ -17,14 +17,16 @@ import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
-import type { RunScript } from "./redis-call.ts";
+import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
 import type { ReplicaWait } from "./redis-claim.ts";
 import { connect } from "./redis-client.ts";
+import { createServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { healthCheck } from "./redis-health.ts";
 import { lister } from "./redis-list.ts";
+import { createOrder } from "./redis-order.ts";
 import { loadScripts } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
@@ -59,13 +61,20 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     trouble = codeWord(error);
   });
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
-  const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
+  const line: Line = {
+    client,
+    timeoutMs,
+    order: createOrder(client, timeoutMs),
+    clock: createServerClock(),
+    lastTrouble: () => trouble,
+  };
+  const run = scriptRunner(line, keyOf);
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
   return {
-    claim: claimer(client, run, timeoutMs, replicas),
+    claim: claimer(line, run, replicas),
     complete: (id, token, response, retentionMs) =>
       complete(run, id, bytesOf(token), response, retentionMs),
     release: async (id, token) =>
@@ -82,7 +91,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
-    ...redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble)),
+    ...redisCells(scriptRunner(line, cellKeyOf)),
     watch: (id) => signal.watch(id),
     problems: healthCheck(client, timeoutMs, () => trouble),
     close: async () => {
