@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { BlockList, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
@@ -143,8 +144,8 @@ class HttpListener implements Listener {
     server.on("checkContinue", (req, res) => this.#onRequest(req, res, true));
     server.on("checkExpectation", (req, res) => this.#onExpectation(req, res));
     server.on("clientError", (error, socket) => this.#onClientError(error, tcp(socket)));
-    server.on("upgrade", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
-    server.on("connect", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
+    server.on("upgrade", (req, stream, head) => this.#onUpgrade(req, stream, head));
+    server.on("connect", (req, stream, head) => this.#onUpgrade(req, stream, head));
     return server;
   }
 
@@ -255,10 +256,13 @@ class HttpListener implements Listener {
   }
 
   /** Also CONNECT, which `screen` refuses. Node has let go of the socket: what is told is written to it here. */
-  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
+  #onUpgrade(req: IncomingMessage, stream: Duplex, head: Buffer): void {
     const startedMs = performance.now();
+    // DANGER: since Node 26 `stream` is no socket but a wrapper where the request announces a body that is not all
+    // here. Such an upgrade is refused, on the socket itself; the wrapper repeats the socket's errors.
+    const { socket } = req;
     // A reset on an upgraded socket must not end the process; `close` follows and is what counts.
-    socket.on("error", () => socket.destroy());
+    for (const end of new Set([stream, socket])) end.on("error", () => end.destroy());
     if (this.#doomed.has(socket) || (this.#turns.on(socket)?.length ?? 0) > 0) {
       socket.destroy();
       return;

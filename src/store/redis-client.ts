@@ -17,6 +17,11 @@ type ScriptMethods = {
   ) => Promise<unknown>;
 };
 
+interface Command {
+  readonly lua: string;
+  readonly numberOfKeys: number;
+}
+
 export type ScriptedClient = (Redis | Cluster) & ScriptMethods;
 
 export interface Connections {
@@ -33,9 +38,7 @@ export function connect(
   onError: (error: Error) => void,
 ): Connections {
   const connection = connectionOptions(target, timeoutMs);
-  const commands = Object.fromEntries(
-    scripts.map(({ name, lua }) => [`${name}Record`, { lua, numberOfKeys: 1 }]),
-  );
+  const commands = commandsOf(scripts);
   const { where } = target;
   if (where.kind === "cluster") {
     const options = { ...clusterOptions(connection), scripts: commands };
@@ -88,6 +91,28 @@ function onTrouble(client: Redis, onError: (error: Error) => void): void {
 
 function isSelect(error: Error & { readonly command?: { readonly name?: string } }): boolean {
   return error.command?.name === "select";
+}
+
+/** For WAIT, which keeps everything waiting behind it: in order, and with scripts, but not for a Cluster. */
+export function connectForWait(
+  target: RedisTarget,
+  timeoutMs: number,
+  scripts: readonly ScriptSource[],
+  onError: (error: Error) => void,
+): Redis & ScriptMethods {
+  const client = new Redis({
+    ...connectionOptions(target, timeoutMs),
+    enableAutoPipelining: false,
+    scripts: commandsOf(scripts),
+  }) as Redis & ScriptMethods;
+  onTrouble(client, onError);
+  return client;
+}
+
+function commandsOf(scripts: readonly ScriptSource[]): Record<string, Command> {
+  return Object.fromEntries(
+    scripts.map(({ name, lua }) => [`${name}Record`, { lua, numberOfKeys: 1 }]),
+  );
 }
 
 function clusterOptions(connection: RedisOptions): ClusterOptions {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 /** Command name to file. */
 export const SCRIPT_FILES = {
   claim: "claim.lua",
+  confirm: "confirm.lua",
   complete: "complete.lua",
   completeBare: "complete-bare.lua",
   release: "release.lua",

@@ -20,13 +20,15 @@ import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call
 import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
-import type { ReplicaWait } from "./redis-claim.ts";
-import { connect } from "./redis-client.ts";
+import { connect, connectForWait } from "./redis-client.ts";
+import type { ScriptedClient } from "./redis-client.ts";
 import { createServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { healthCheck } from "./redis-health.ts";
 import { lister } from "./redis-list.ts";
 import { createOrder } from "./redis-order.ts";
+import { confirmer } from "./redis-replicas.ts";
+import type { ReplicaWait } from "./redis-replicas.ts";
 import { loadScripts } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
@@ -57,24 +59,34 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     throw new Error("Waiting for replicas is not possible with Redis Cluster.");
   }
   let trouble: string | undefined;
-  const { client, subscriber } = connect(address, timeoutMs, loadScripts(), (error) => {
+  const onError = (error: Error): void => {
     trouble = codeWord(error);
-  });
-  const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
-  const line: Line = {
-    client,
-    timeoutMs,
-    order: createOrder(client, timeoutMs),
-    clock: createServerClock(),
-    lastTrouble: () => trouble,
   };
+  const scripts = loadScripts();
+  const { client, subscriber } = connect(address, timeoutMs, scripts, onError);
+  const waiting =
+    replicas && connectForWait(address, timeoutMs + replicas.timeoutMs, scripts, onError);
+  const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
+  const clock = createServerClock();
+  const lineOf = (over: ScriptedClient): Line => ({
+    client: over,
+    timeoutMs,
+    order: createOrder(over, timeoutMs),
+    clock,
+    lastTrouble: () => trouble,
+  });
+  const line = lineOf(client);
   const run = scriptRunner(line, keyOf);
+  const confirmation =
+    replicas && waiting
+      ? { replicas, confirm: confirmer(waiting, scriptRunner(lineOf(waiting), keyOf), replicas) }
+      : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
   return {
-    claim: claimer(line, run, replicas),
+    claim: claimer(run, clock, timeoutMs, confirmation),
     complete: (id, token, response, retentionMs) =>
       complete(run, id, bytesOf(token), response, retentionMs),
     release: async (id, token) =>
@@ -93,11 +105,17 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     },
     ...redisCells(scriptRunner(line, cellKeyOf)),
     watch: (id) => signal.watch(id),
-    problems: healthCheck(client, timeoutMs, () => trouble),
+    problems: healthCheck(
+      [client, ...(waiting ? [waiting] : [])],
+      timeoutMs,
+      replicas,
+      () => trouble,
+    ),
     close: async () => {
       signal.close();
       // Not QUIT: a server that does not answer would keep the process from ending.
       client.disconnect();
+      waiting?.disconnect();
       subscriber.disconnect();
     },
   };

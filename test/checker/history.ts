@@ -19,9 +19,11 @@ export type HistoryEvent =
       /** Whatever tells two different requests apart: equal exactly where the fingerprints must be. */
       readonly fingerprint: string;
       readonly onUnknown: OnUnknown;
+      /** The route prefers a possible duplicate to no service: executions without a fence are not held against it. */
+      readonly mayBypass?: boolean;
       readonly atMs: number;
     }
-  /** The store granted a claim. Only engines that can look into the store tell this. */
+  /** The store granted a claim: once per token. An engine that tells one of these tells them all. */
   | {
       readonly kind: "claimed";
       readonly scope: string;
@@ -135,6 +137,8 @@ export const RULES = [
   "foreign-answer",
   /** Two fingerprints executed under one key. */
   "mismatch-executed",
+  /** A reused key was told something else than that it is reused. */
+  "mismatch-hidden",
   /** Executed after a client has seen the recorded answer. */
   "executed-after-recorded",
   /** A completion that was acknowledged is gone. */
