@@ -26,9 +26,8 @@ export async function claim(
   deps: FlowDeps,
 ): Promise<Claimed> {
   const { policy, method, target } = admitted;
-  const request: ClaimRequest = {
+  const request: Asking = {
     id,
-    token: deps.newToken(),
     fingerprint,
     method,
     target,
@@ -47,30 +46,46 @@ export async function claim(
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
     if (!(error instanceof StoreUnavailable)) throw error;
-    // The claim may have been granted without our hearing of it. Nothing was sent, so it can be given back.
-    releaseLater(
-      { id, token: request.token, leaseEndsMs: deps.clock.monotonicMs() + request.leaseMs },
-      deps,
-    );
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };
   }
 }
 
-async function ask(request: ClaimRequest, deps: FlowDeps): Promise<Claimed> {
-  const leaseEndsMs = deps.clock.monotonicMs() + request.leaseMs;
-  let answer: ClaimAnswer;
+/** Each time it is asked, it is asked with a token of its own. */
+type Asking = Omit<ClaimRequest, "token">;
+
+/**
+ * DANGER: the store may do a call of which no reply came, and do it later. Were its token used for the next question
+ * of a waiting duplicate, "granted" could be an answer to the old one, and its lease be counted too long.
+ */
+async function ask(asking: Asking, deps: FlowDeps): Promise<Claimed> {
+  const leaseEndsMs = deps.clock.monotonicMs() + asking.leaseMs;
+  const { id } = asking;
+  const token = deps.newToken();
+  const request: ClaimRequest = { ...asking, token };
+  const granted = ({ fence }: { readonly fence: number }): Claimed => {
+    return {
+      kind: "granted",
+      owned: { id, token, fence, leaseEndsMs, request, keyLock: undefined },
+    };
+  };
   try {
-    answer = await deps.store.claim(request);
+    const answer = await deps.store.claim(request);
+    return answer.kind === "granted" ? granted(answer) : answer;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
-    answer = await deps.store.claim(request);
   }
-  if (answer.kind !== "granted") return answer;
-  const { id, token } = request;
-  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
-  return { kind: "granted", owned };
+  let heard = false;
+  try {
+    // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
+    const answer = await deps.store.claim(request);
+    heard = answer.kind === "granted";
+    return answer.kind === "granted" ? granted(answer) : answer;
+  } finally {
+    // What was not heard of may have been granted, or will be. Nothing was sent, so it can be given back.
+    if (!heard)
+      releaseLater({ id, token, leaseEndsMs: deps.clock.monotonicMs() + asking.leaseMs }, deps);
+  }
 }
 
 /** Locks a granted key on the nodes, where there are any. The claim decides; the lock only ever says no. */
@@ -86,7 +101,7 @@ async function confirm(claimed: Claimed, deps: FlowDeps): Promise<Claimed> {
 }
 
 async function waitForTurn(
-  request: ClaimRequest,
+  request: Asking,
   first: Claimed,
   timeoutMs: number,
   gone: AbortSignal,

@@ -41,24 +41,32 @@ export function writeLater(
   deps.background(work());
 }
 
-/** Gives a claim back whose grant may have been lost on its way to us. */
+/**
+ * Gives a claim back whose grant may have been lost on its way to us. `lost` may also mean that the store has yet to do
+ * it, so it is asked again for a while: a claim that nobody holds would block its key until an operator comes.
+ */
 export function releaseLater(lease: Lease, deps: LaterDeps): void {
   const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
   // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
-  deps.background(untilWritten(lease, write, deps).then(() => undefined));
+  deps.background(untilWritten(lease, write, deps, "done").then(() => undefined));
 }
 
-/** `given-up`: the lease is over, or what stands there is no longer a record that could be written. */
+/**
+ * `given-up`: the lease is over, or what stands there is no longer a record that could be written. `final`: with which
+ * answer it ends at once; another one may still change, and counts when the pauses have grown to their longest.
+ */
 async function untilWritten(
   lease: Lease,
   write: () => Promise<WriteAnswer>,
   deps: LaterDeps,
+  final: "done" | "any" = "any",
 ): Promise<WriteAnswer | "given-up"> {
   let pauseMs = FIRST_PAUSE_MS;
   while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
     await deps.clock.sleep(pauseMs);
     try {
-      return await write();
+      const answer = await write();
+      if (final === "any" || answer === final || pauseMs === LONGEST_PAUSE_MS) return answer;
     } catch (error) {
       if (error instanceof RecordCorrupt) return "given-up";
       if (!(error instanceof StoreUnavailable)) throw error;
