@@ -5,7 +5,7 @@ import { startUpstream } from "../support/upstream.ts";
 import type { BatchResult } from "../proof/row.ts";
 import { FAULTS, type Fault } from "./chaos-proxy.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
-import { playUnit, STORE_TIMEOUT_MS, type Place, type Unit } from "./unit.ts";
+import { playUnit, STORE_TIMEOUT_MS, type Place, type Witnessed } from "./unit.ts";
 
 interface Case {
   readonly scenario: Scenario;
@@ -27,7 +27,7 @@ export function inPlace<T>(work: (place: Place) => Promise<T>): Promise<T> {
   return withTeardown(async (t) => {
     const acl = ["user default on nopass ~* &* +@all", "user app on >secret ~* &* +@all"];
     const redis = await startRedis(t, { acl });
-    const units = new Map<string, Unit>();
+    const units = new Map<string, Witnessed>();
     const upstream = await startUpstream(t, {
       async respond(call, _req, res) {
         const unit = units.get(call.all("x-unit")[0] ?? "");

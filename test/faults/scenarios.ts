@@ -1,6 +1,6 @@
 /** What is asked of a gateway while one of its calls to Redis goes wrong. Plays; judges nothing. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Request, Response, Unit } from "./unit.ts";
+import type { Request, Respond, Unit } from "./unit.ts";
 
 export interface Scenario {
   readonly name: string;
@@ -11,8 +11,7 @@ export interface Scenario {
   readonly leaseMs?: number;
   /** Beside `upstream` and `store`, as in YAML. */
   readonly settings?: (redisUrl: string) => Readonly<Record<string, unknown>>;
-  /** What the upstream does; left out: 201. `execution` counts from 1. */
-  readonly respond?: (execution: number, request: Request) => Response;
+  readonly respond?: Respond;
   play(unit: Unit): Promise<void>;
   /** Each is asked again in the end until its answer is final. */
   readonly requests: readonly Request[];

@@ -45,7 +45,7 @@ export interface Place {
   readonly redisPort: number;
   readonly upstreamUrl: string;
   /** By `x-unit`. */
-  readonly units: Map<string, Unit>;
+  readonly units: Map<string, Witnessed>;
 }
 
 export interface UnitResult {
@@ -57,11 +57,14 @@ export interface UnitResult {
   readonly struck: boolean;
 }
 
-export class Unit {
+/** What the upstream does with a request; left out: 201. `execution` counts from 1. */
+export type Respond = (execution: number, request: Request) => Response;
+
+/** Everything that clients and the upstream see of one gateway. */
+export class Witnessed {
   readonly name: string;
-  readonly scenario: Scenario;
   readonly gateway: TestGateway;
-  readonly proxy: ChaosProxy;
+  readonly #respond: Respond;
   readonly #startedMs = performance.now();
   readonly #events: HistoryEvent[] = [];
   readonly #answered = new Map<number, string>();
@@ -72,24 +75,24 @@ export class Unit {
   #open: Promise<void> | undefined;
   #release: () => void = () => undefined;
 
-  constructor(name: string, scenario: Scenario, gateway: TestGateway, proxy: ChaosProxy) {
+  constructor(
+    name: string,
+    gateway: TestGateway,
+    respond: Respond = () => ({ kind: "answer", status: 201 }),
+  ) {
     this.name = name;
-    this.scenario = scenario;
     this.gateway = gateway;
-    this.proxy = proxy;
-    proxy.onReply((call, key, reply) => {
-      if (call === "claim" && reply[0]?.toString() === "granted") this.#granted(key, reply[1]);
-    });
+    this.#respond = respond;
   }
 
   /** What the store has granted, whether the gateway heard of it or not. */
-  #granted(recordKey: string, fence: Buffer | undefined): void {
+  granted(recordKey: string, fence: number): void {
     const id = /\{([0-9a-f]{64})\}/u.exec(recordKey)?.[1];
     const request = [...this.#asked.values()].find((asked) => recordIdOf(asked) === id);
     if (request === undefined) throw new Error(`${this.name}: a claim that nobody asked for`);
     const { key, caller = "" } = request;
     this.#events.push({
-      ...{ kind: "claimed", scope: caller, key, fence: Number(fence) },
+      ...{ kind: "claimed", scope: caller, key, fence },
       atMs: this.#atMs(),
     });
   }
@@ -142,7 +145,7 @@ export class Unit {
       atMs: this.#atMs(),
     });
     await this.#open;
-    const response = this.scenario.respond?.(execution, asked) ?? { kind: "answer", status: 201 };
+    const response = this.#respond(execution, asked);
     if (response.kind === "cut") {
       this.#end(execution, undefined, false, true);
       res.destroy();
@@ -207,22 +210,29 @@ export class Unit {
     }
     const text = answer.body.toString();
     const told = `${answer.status} ${text}`;
+    const outcome = answer.header("idempotency-status") ?? "none";
     const record = answer.header("idempotency-record");
     if (record !== undefined) this.#records.set(record, request);
     this.#events.push({
       kind: "reply",
       request: number,
       status: answer.status,
-      outcome: answer.header("idempotency-status") ?? "none",
+      outcome,
       ...(text.startsWith('{"execution"') && { answer: told }),
       atMs: this.#atMs(),
     });
+    if (outcome === "executed") this.#completed(request);
     const truth = this.#answered.get(number);
     // An upstream that was too late for the gateway's patience, on a machine that is busy.
     if (truth !== undefined && truth !== told && answer.status !== 504) {
       this.#violations.push(`request ${number} ran and was told ${answer.status} instead`);
     }
     return answer;
+  }
+
+  /** The store has acknowledged it, or its caller had been told otherwise. */
+  #completed({ key, caller = "" }: Request): void {
+    this.#events.push({ kind: "completed", scope: caller, key, atMs: this.#atMs() });
   }
 
   /** Asks again until the answer is final; a violation where it takes longer than the lease and a second. */
@@ -278,6 +288,20 @@ export class Unit {
     const history = { name: this.name, faultFree: false, events: this.#events };
     const found = check(history).map(({ rule, text }) => `${rule}: ${text}`);
     return [...found, ...this.#violations].map((violation) => `${this.name}: ${violation}`);
+  }
+}
+
+/** One scenario, through the proxy. */
+export class Unit extends Witnessed {
+  readonly proxy: ChaosProxy;
+
+  constructor(name: string, scenario: Scenario, gateway: TestGateway, proxy: ChaosProxy) {
+    super(name, gateway, scenario.respond);
+    this.proxy = proxy;
+    proxy.onReply((call, key, reply) => {
+      const [word, fence] = reply;
+      if (call === "claim" && word?.toString() === "granted") this.granted(key, Number(fence));
+    });
   }
 }
 
