@@ -72,7 +72,7 @@ export function connectInOrder(
   const { where } = target;
   const client =
     where.kind === "cluster"
-      ? new Cluster([...where.nodes], { ...clusterOptions(connection), ...inOrder })
+      ? new Cluster([...where.nodes], clusterOptions(connection))
       : new Redis(connection);
   client.on("error", onError);
   return client;
@@ -102,8 +102,10 @@ function commandsOf(scripts: readonly ScriptSource[]): Record<string, Command> {
 
 function clusterOptions(connection: RedisOptions): ClusterOptions {
   return {
-    redisOptions: connection,
-    enableAutoPipelining: true,
+    // DANGER: of a pipeline, ioredis follows MOVED and ASK only where all its commands got the same one, and so a slot
+    // that moves would fail every call that happened to go out together with one of its own.
+    redisOptions: { ...connection, enableAutoPipelining: false },
+    enableAutoPipelining: false,
     enableOfflineQueue: false,
     clusterRetryStrategy: backoffMs,
     // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
