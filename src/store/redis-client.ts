@@ -87,6 +87,28 @@ function onTrouble(client: Redis, onError: (error: Error) => void): void {
     // of our records are.
     if (client.status === "connect" || isSelect(error)) client.stream.destroy();
   });
+  // DANGER: where Sentinel tells of a failover while ioredis is just asking it for the primary, ioredis ends the client
+  // for good, and the gateway would be without its store until somebody restarts it.
+  let attempts = 0;
+  client.on("ready", () => {
+    attempts = 0;
+  });
+  client.on("end", () => {
+    if (hungUp.has(client)) return;
+    attempts += 1;
+    setTimeout(() => {
+      // What it rejects with, "error" has told.
+      if (!hungUp.has(client)) client.connect().catch(() => undefined);
+    }, backoffMs(attempts)).unref();
+  });
+}
+
+const hungUp = new WeakSet<Redis | Cluster>();
+
+/** Ends a connection for good. Not QUIT: a server that does not answer would keep the process from ending. */
+export function hangUp(client: Redis | Cluster): void {
+  hungUp.add(client);
+  client.disconnect();
 }
 
 function isSelect(error: Error & { readonly command?: { readonly name?: string } }): boolean {
