@@ -11,7 +11,7 @@ export interface Side {
   readonly address: string;
   readonly seenFromHere: string;
   /** What a command line must begin with to run on this side. */
-  readonly under: readonly string[];
+  readonly under: readonly [string, ...string[]];
 }
 
 export interface Sides {
@@ -36,8 +36,16 @@ export async function twoSides(t: Teardown): Promise<Sides> {
   const net = ((process.pid * 31 + made) % 8192) * 16;
   const at = (host: number): string =>
     [198, 18 + (net >> 16), (net >> 8) & 255, (net & 255) + host].join(".");
-  const left = { address: at(9), seenFromHere: at(2), under: ["ip", "netns", "exec", `${name}l`] };
-  const right = { address: at(10), seenFromHere: at(6), under: ["ip", "netns", "exec", `${name}r`] };
+  const left: Side = {
+    address: at(9),
+    seenFromHere: at(2),
+    under: ["ip", "netns", "exec", `${name}l`],
+  };
+  const right: Side = {
+    address: at(10),
+    seenFromHere: at(6),
+    under: ["ip", "netns", "exec", `${name}r`],
+  };
   const here = at(1);
 
   for (const side of ["l", "r"]) {
@@ -46,7 +54,10 @@ export async function twoSides(t: Teardown): Promise<Sides> {
     t.teardown(() => ip("netns", "del", `${name}${side}`));
   }
   await cable({ link: `${name}a`, address: here }, { ns: `${name}l`, link: "out", address: at(2) });
-  await cable({ link: `${name}b`, address: at(5) }, { ns: `${name}r`, link: "out", address: at(6) });
+  await cable(
+    { link: `${name}b`, address: at(5) },
+    { ns: `${name}r`, link: "out", address: at(6) },
+  );
   await cable(
     { ns: `${name}l`, link: "across", address: at(9) },
     { ns: `${name}r`, link: "across", address: at(10) },
@@ -54,7 +65,7 @@ export async function twoSides(t: Teardown): Promise<Sides> {
   await ip("-n", `${name}r`, "route", "add", `${here}/32`, "via", at(5));
   const drop = async (how: "-A" | "-D"): Promise<void> => {
     for (const { under } of [left, right]) {
-      const [command = "", ...args] = [...under, "iptables", "-w", how, "INPUT", "-i", "across"];
+      const [command, ...args] = [...under, "iptables", "-w", how, "INPUT", "-i", "across"];
       await run(command, [...args, "-j", "DROP"]);
     }
   };

@@ -15,3 +15,9 @@ export const rows: readonly ProofRow[] = [
     run: (first, count) => batch(first, count, sentinelFailover),
   },
 ];
+
+export function rowNamed(name: string): ProofRow {
+  const row = rows.find((other) => other.name === name);
+  if (row === undefined) throw new Error(`no row is called ${name}`);
+  return row;
+}
