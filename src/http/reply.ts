@@ -25,7 +25,13 @@ export interface Turn {
 export function inviteBody(turn: Turn): void {
   if (!turn.awaitsContinue) return;
   turn.awaitsContinue = false;
-  turn.res.writeContinue();
+  const { res } = turn;
+  if (res.socket !== null) return res.writeContinue();
+  // DANGER: pipelined behind an answer that is not out yet. Node would put the head of this answer before the 100 that
+  // waits with it, and the 100 into its body: every answer after it would be read from the wrong place.
+  res.once("socket", () => {
+    if (!res.headersSent) res.writeContinue();
+  });
 }
 
 /**
