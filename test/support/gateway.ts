@@ -75,8 +75,12 @@ export async function storeSettings(
   return { url: (await sharedRedis(root)).url, keyPrefix };
 }
 
-/** Starts a gateway and stops it with the test. */
-export async function startGateway(t: Teardown, settings: Settings): Promise<TestGateway> {
+/** Starts a gateway and stops it with the test. `between` stands between the gateway and its store. */
+export async function startGateway(
+  t: Teardown,
+  settings: Settings,
+  between: (store: Store) => Store = (store) => store,
+): Promise<TestGateway> {
   const file = join(tempDir(t), "gateway.yaml");
   const local = { host: "127.0.0.1", port: 0 };
   const { listen, admin, ...rest } = settings;
@@ -92,10 +96,14 @@ export async function startGateway(t: Teardown, settings: Settings): Promise<Tes
   if (loaded.kind !== "run") {
     throw new Error(loaded.kind === "invalid" ? loaded.problems.join("\n") : loaded.kind);
   }
-  return run(t, loaded.config);
+  return run(t, loaded.config, between);
 }
 
-async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
+async function run(
+  t: Teardown,
+  config: GatewayConfig,
+  between: (store: Store) => Store,
+): Promise<TestGateway> {
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
   const destination = {
@@ -109,7 +117,7 @@ async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
     version: "test",
     routes: config.routes.map((route) => route.policy.route),
   });
-  const store = openStore(config.store);
+  const store = between(openStore(config.store));
   const serving = createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
     store,
