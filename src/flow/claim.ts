@@ -38,39 +38,55 @@ export async function claim(
     onUnknown: unknownPolicy(policy, method),
   };
   let busy: Claimed | undefined;
+  const doubt: Doubt = { maybeTaken: false };
   try {
-    const first = await ask(request, deps);
+    const first = await ask(request, doubt, deps);
     if (first.kind !== "busy" || policy.onInFlight === "reject") return await confirm(first, deps);
     busy = first;
-    const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
+    const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, doubt, deps);
     return await confirm(turn, deps);
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
     if (!(error instanceof StoreUnavailable)) throw error;
     // The claim may have been granted without our hearing of it. Nothing was sent, so it can be given back.
-    releaseLater(
-      { id, token: request.token, leaseEndsMs: deps.clock.monotonicMs() + request.leaseMs },
-      deps,
-    );
+    if (doubt.maybeTaken) releaseLater({ id, token: request.token }, deps);
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };
   }
 }
 
-async function ask(request: ClaimRequest, deps: FlowDeps): Promise<Claimed> {
+/** Whether the store may have taken the claim, or may take it yet, although it was not heard to. */
+interface Doubt {
+  maybeTaken: boolean;
+}
+
+async function ask(request: ClaimRequest, doubt: Doubt, deps: FlowDeps): Promise<Claimed> {
   const leaseEndsMs = deps.clock.monotonicMs() + request.leaseMs;
   let answer: ClaimAnswer;
   try {
-    answer = await deps.store.claim(request);
+    answer = await askOnce(request, doubt, deps);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
-    answer = await deps.store.claim(request);
+    answer = await askOnce(request, doubt, deps);
   }
   if (answer.kind !== "granted") return answer;
   const { id, token } = request;
   const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
   return { kind: "granted", owned };
+}
+
+async function askOnce(
+  request: ClaimRequest,
+  doubt: Doubt,
+  { store }: FlowDeps,
+): Promise<ClaimAnswer> {
+  try {
+    return await store.claim(request);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable) || error.asked) doubt.maybeTaken = true;
+    throw error;
+  }
 }
 
 /** Locks a granted key on the nodes, where there are any. The claim decides; the lock only ever says no. */
@@ -90,6 +106,7 @@ async function waitForTurn(
   first: Claimed,
   timeoutMs: number,
   gone: AbortSignal,
+  doubt: Doubt,
   deps: FlowDeps,
 ): Promise<Claimed> {
   const untilMs = deps.clock.monotonicMs() + timeoutMs;
@@ -101,7 +118,7 @@ async function waitForTurn(
       if (answer.kind !== "busy" || leftMs <= 0 || gone.aborted) return answer;
       // Asked after the watch is armed: what settled before is seen here, what settles later wakes the wait. A client
       // that has left is not asked for again, or its turn would come with nobody to answer.
-      answer = await ask(request, deps);
+      answer = await ask(request, doubt, deps);
       if (answer.kind !== "busy") return answer;
       const leaseLeftMs = answer.record.leaseUntilMs - answer.nowMs;
       await watch.wait(Math.min(leftMs, Math.max(leaseLeftMs, 1)), gone);

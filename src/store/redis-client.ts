@@ -51,12 +51,13 @@ export function connect(
     ...connection,
     lazyConnect: true,
     enableAutoPipelining: false,
-    // SUBSCRIBE may safely run twice, so here commands may wait for the connection and be sent again.
+    // SUBSCRIBE may safely run twice, so here commands may wait for the connection.
     enableOfflineQueue: true,
-    autoResubscribe: true,
+    // DANGER: where ioredis subscribes again by itself and is refused, nobody hears of it, and the process ends.
+    autoResubscribe: false,
   });
-  client.on("error", onError);
-  subscriber.on("error", onError);
+  onTrouble(client, onError);
+  onTrouble(subscriber, onError);
   return { client, subscriber };
 }
 
@@ -74,8 +75,22 @@ export function connectInOrder(
     where.kind === "cluster"
       ? new Cluster([...where.nodes], { ...clusterOptions(connection), ...inOrder })
       : new Redis(connection);
-  client.on("error", onError);
+  if (client instanceof Redis) onTrouble(client, onError);
+  else client.on("error", onError);
   return client;
+}
+
+function onTrouble(client: Redis, onError: (error: Error) => void): void {
+  client.on("error", (error: Error) => {
+    onError(error);
+    // DANGER: after a SELECT that was refused (a server that is loading), ioredis goes on with database 0, where none
+    // of our records are.
+    if (client.status === "connect" || isSelect(error)) client.stream.destroy();
+  });
+}
+
+function isSelect(error: Error & { readonly command?: { readonly name?: string } }): boolean {
+  return error.command?.name === "select";
 }
 
 /** For WAIT, which keeps everything waiting behind it: in order, and with scripts, but not for a Cluster. */
@@ -90,7 +105,7 @@ export function connectForWait(
     enableAutoPipelining: false,
     scripts: commandsOf(scripts),
   }) as Redis & ScriptMethods;
-  client.on("error", onError);
+  onTrouble(client, onError);
   return client;
 }
 
@@ -125,6 +140,8 @@ function connectionOptions(target: RedisTarget, timeoutMs: number): RedisOptions
     commandTimeout: timeoutMs,
     enableAutoPipelining: true,
     retryStrategy: backoffMs,
+    // A server that is loading says for how long, by a guess of seconds; it is asked more often.
+    maxLoadingRetryTime: 250,
     // A demoted primary keeps its connections; only a new one finds the new primary.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
     // A host that vanished without a FIN answers nothing for a quarter of an hour; give its connection up sooner.

@@ -12,8 +12,10 @@ import { DEADLINE_MS, findReads, findRoute, LOCK_LEASE_MS } from "./routes.ts";
 import { linkCells, linkStore, type StoreSite } from "./store-link.ts";
 import type { SimulatedUpstream } from "./upstream.ts";
 
-/** A client's connection, as its gateway sees it. */
-export interface Connection {
+/** A client's connection with its request, as its gateway sees it. */
+export interface Connection extends InboundRequest, Client {
+  /** This life of the process serves it. */
+  begins(life: number): void;
   /** The process is gone. */
   broken(): void;
 }
@@ -81,23 +83,19 @@ export class Gateway {
   }
 
   /** A client's request, as the listener hands it to the line. */
-  accept(connection: Connection, start: (life: number) => readonly [InboundRequest, Client]): void {
+  accept(connection: Connection): void {
     if (!this.up) return connection.broken();
     const { world } = this.#site;
-    if (this.#frozenUntilMs > world.nowMs) {
-      // The kernel has taken the connection; it breaks if the process dies before it wakes.
-      this.#connections.add(connection);
-      world.at(this.#frozenUntilMs, () => this.#begin(connection, start));
-      return;
-    }
     this.#connections.add(connection);
-    this.#begin(connection, start);
+    if (this.#frozenUntilMs <= world.nowMs) return this.#begin(connection);
+    // The kernel has taken the connection; it breaks if the process dies before it wakes.
+    world.at(this.#frozenUntilMs, () => this.#begin(connection));
   }
 
-  #begin(connection: Connection, start: (life: number) => readonly [InboundRequest, Client]): void {
+  #begin(connection: Connection): void {
     if (!this.#connections.has(connection)) return;
-    const [request, client] = start(this.#life);
-    exchange(request, client, this.#deps).then(
+    connection.begins(this.#life);
+    exchange(connection, connection, this.#deps).then(
       () => this.#connections.delete(connection),
       (error: unknown) => this.#site.defect(error),
     );

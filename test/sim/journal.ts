@@ -16,45 +16,39 @@ export class Journal {
   }
 
   tell(event: WithoutTime<HistoryEvent>): void {
-    this.events.push({ ...event, atMs: this.#world.nowMs });
-    switch (event.kind) {
-      case "request":
-        return this.#note(event, `request ${event.request}: ${event.fingerprint}`);
-      case "claimed":
-        return this.#note(event, `fence ${event.fence}`);
-      case "execution":
-        return this.#note(event, `execution ${event.execution}, fence ${event.fence}`);
-      case "execution-end": {
-        const { execution, answer, succeeded } = event;
-        const text = `execution ${execution}: ${answer ?? "no answer"}, succeeded: ${succeeded}`;
-        return this.#world.note(event.kind, "", text);
-      }
-      case "reply":
-        this.outcomes.set(event.outcome, (this.outcomes.get(event.outcome) ?? 0) + 1);
-        return this.#world.note(
-          event.kind,
-          "",
-          `request ${event.request}: ${event.status} ${event.outcome} ${event.answer ?? ""}`,
-        );
-      case "no-reply":
-        return this.#world.note(event.kind, "", `request ${event.request}`);
-      case "completed":
-      case "forgotten":
-        return this.#note(event, "");
-      case "found":
-        return this.#note(event, event.state);
-      case "lost-write":
-        return this.#world.note(event.kind, "", event.operation);
-      case "faults-over":
-      case "store-lost":
-        return this.#world.note(event.kind, "");
+    const world = this.#world;
+    this.events.push(Object.assign(event, { atMs: world.nowMs }));
+    if (event.kind === "reply") {
+      this.outcomes.set(event.outcome, (this.outcomes.get(event.outcome) ?? 0) + 1);
     }
+    const who = "key" in event ? `${event.scope}/${event.key}` : "";
+    world.note(event.kind, who, textOf(event));
   }
+}
 
-  #note(
-    { kind, scope, key }: { readonly kind: string; readonly scope: string; readonly key: string },
-    text: string,
-  ): void {
-    this.#world.note(kind, `${scope}/${key}`, text);
+/** What of it is not in its kind and key. */
+function textOf(event: WithoutTime<HistoryEvent>): string | number {
+  switch (event.kind) {
+    case "request":
+      return `request ${event.request}: ${event.fingerprint}`;
+    case "claimed":
+      return event.fence;
+    case "execution":
+      return `execution ${event.execution}, fence ${event.fence}`;
+    case "execution-end":
+      return `execution ${event.execution}: ${event.answer ?? "no answer"}, succeeded: ${event.succeeded}`;
+    case "reply":
+      return `request ${event.request}: ${event.status} ${event.outcome} ${event.answer ?? ""}`;
+    case "no-reply":
+      return `request ${event.request}`;
+    case "found":
+      return event.state;
+    case "lost-write":
+      return event.operation;
+    case "completed":
+    case "forgotten":
+    case "faults-over":
+    case "store-lost":
+      return 0;
   }
 }

@@ -1,5 +1,6 @@
 /** What the clients of one seed want: their keys, what each stands for, and when it is asked for. */
 import { recordId, scopeOf } from "../../src/core/key.ts";
+import type { HeaderPair } from "../../src/core/record.ts";
 import { unknownPolicy } from "../../src/core/route.ts";
 import type { OnUnknown } from "../checker/history.ts";
 import type { Random } from "./random.ts";
@@ -9,12 +10,17 @@ import { OPERATIONS, policyOf } from "./routes.ts";
 export interface Operation {
   readonly scope: string;
   readonly key: string;
+  /** Scope and key. */
+  readonly name: string;
+  readonly headers: readonly HeaderPair[];
   readonly method: string;
   readonly target: string;
   readonly body: Uint8Array;
   readonly fingerprint: string;
   readonly onUnknown: OnUnknown;
   readonly mayBypass: boolean;
+  /** The route lets a duplicate wait. */
+  readonly waits: boolean;
   /** A repeated DELETE under another key gets the first one's answer. */
   readonly repeatsDeletion: boolean;
   /** What it says in `If-Match`. */
@@ -42,7 +48,7 @@ const SCOPE_DIGESTS = new Map(
   SCOPES.map((scope) => [scope, scopeOf([["Authorization", scope]], ["authorization"])]),
 );
 const SLOTS = 40;
-const ASKED = 170;
+const ASKED = 160;
 const SHARES = OPERATIONS.flatMap(
   (operation) => Array(operation.share).fill(operation) as typeof OPERATIONS,
 );
@@ -79,12 +85,19 @@ function newSlot(n: number, random: Random, shares: typeof OPERATIONS): Slot {
   const operation: Operation = {
     scope,
     key,
+    name: `${scope}/${key}`,
+    headers: [
+      ["Authorization", scope],
+      ["Idempotency-Key", key],
+      ["Content-Type", "application/json"],
+    ],
     method,
     target: path,
     body,
     fingerprint: fingerprintOf(method, path, body),
     onUnknown: unknownPolicy(policy, method),
     mayBypass: policy.onStoreError === "bypass",
+    waits: policy.onInFlight === "wait",
     repeatsDeletion: policy.resource?.afterDelete?.delete === "replay",
     condition: conditional ? random.pick(["none", "any", "current", "current", "stale"]) : "none",
   };

@@ -46,10 +46,13 @@ export class Random {
 
   /** 128 bits as 32 hex digits. */
   token(): string {
-    return hex(this.uint32()) + hex(this.uint32()) + hex(this.uint32()) + hex(this.uint32());
+    let token = "";
+    for (let i = 0; i < 4; i += 1) {
+      const word = this.uint32();
+      token += (HEX[word >>> 16] ?? "") + (HEX[word & 0xffff] ?? "");
+    }
+    return token;
   }
 }
 
-function hex(word: number): string {
-  return word.toString(16).padStart(8, "0");
-}
+const HEX = Array.from({ length: 0x1_0000 }, (_, n) => n.toString(16).padStart(4, "0"));

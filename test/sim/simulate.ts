@@ -54,7 +54,7 @@ export function simulate(seed: number, recording = false): Simulated {
   const gateways = Array.from({ length: random.between(3, 4) }, (_, n) => {
     return new Gateway(`g${n + 1}`, site);
   });
-  const clients = new Clients({ world, faults, journal, upstream, gateways }, 220);
+  const clients = new Clients({ world, faults, journal, upstream, gateways }, 170);
   if (recording) nameIds(world, plan);
 
   const overMs = plan.lastMs + random.between(100, 2000);

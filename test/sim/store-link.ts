@@ -102,79 +102,117 @@ export function linkCells(gateway: Gateway, life: number, site: Site): Cells {
 }
 
 function send<T>(gateway: Gateway, life: number, site: Site, call: Call<T>): Promise<T> {
-  const { world, faults } = site;
-  const { random } = world;
-  const { operation, needsRoom = false } = call;
-  const id = call.id.slice(0, 8);
-  const who = gateway.name;
   // What is left of a process that has just died calls nobody any more.
   if (!gateway.lives(life)) return new Promise(() => undefined);
-  world.note(operation, id, who);
-  return new Promise<T>((resolve, reject) => {
-    const askedMs = world.nowMs;
-    let open = true;
-    const settle = (finish: () => void): void =>
-      gateway.arrive(life, () => {
-        if (!open) return;
-        open = false;
-        // A process that was frozen finds the reply and the time-out at once, and may look at either first.
-        const late = world.nowMs - askedMs > STORE_TIMEOUT_MS && random.chance(0.5);
-        if (late) reject(new StoreUnavailable("The store did not answer in time."));
-        else finish();
-      });
-    const fail = (afterMs: number, error: () => Error): void =>
-      world.after(afterMs, () => settle(() => reject(error())));
-    /** `replyMs` undefined: nobody hears of it. */
-    const execute = (afterMs: number, replyMs: number | undefined): void => {
-      const atMs = world.nowMs + afterMs;
-      world.at(atMs, () => {
-        call.work().then(
-          (value) => {
-            world.note(`${operation}.`, id, kindOf(value));
-            call.done?.(value);
-            if (replyMs === undefined) return;
-            world.after(replyMs, () =>
-              settle(() => {
-                call.heard?.(value);
-                resolve(value);
-              }),
-            );
-          },
-          (error: unknown) => {
-            const refusal = error instanceof Error ? error : new Error("not an error");
-            if (replyMs !== undefined) world.after(replyMs, () => settle(() => reject(refusal)));
-          },
-        );
-      });
-    };
-    const down = Math.max(site.downUntilMs, gateway.cutOffUntilMs) > world.nowMs;
-    if (down || faults.happens("store-refused", who)) {
-      if (random.chance(0.5)) fail(1, away);
-      else fail(STORE_TIMEOUT_MS, away);
-    } else if (faults.happens("store-dropped", who)) {
-      fail(STORE_TIMEOUT_MS, away);
-    } else if (faults.happens("store-delayed", who)) {
-      // The network may hold it back for long, but not past the end of the faults.
-      const delayMs = STORE_TIMEOUT_MS + random.int(random.chance(0.3) ? 15_000 : 800);
-      execute(Math.min(delayMs, Math.max(faults.overAtMs - world.nowMs, 0)), undefined);
-      fail(STORE_TIMEOUT_MS, away);
-    } else if (faults.happens("store-reply-lost", who)) {
-      execute(random.int(STORE_TIMEOUT_MS), undefined);
-      fail(STORE_TIMEOUT_MS, away);
-    } else if (faults.happens("store-reset", who)) {
-      execute(random.int(3), undefined);
-      fail(random.int(5), away);
-    } else if (needsRoom && faults.happens("store-full", who)) {
-      fail(random.int(5), () => new StoreFull("The store is full."));
-    } else {
-      if (faults.happens("store-duplicated", who)) {
-        const delayMs = random.int(random.chance(0.3) ? 10_000 : 100);
-        execute(Math.min(delayMs, Math.max(faults.overAtMs - world.nowMs, 0)), undefined);
-      }
-      execute(random.int(3), random.int(3));
-    }
+  return new Passage(gateway, life, site, call).answer;
+}
+
+/** One call on its way. A class, because closures by the dozen were what a seed spent its time on. */
+class Passage<T> {
+  readonly answer: Promise<T>;
+  readonly #gateway: Gateway;
+  readonly #life: number;
+  readonly #site: Site;
+  readonly #call: Call<T>;
+  readonly #askedMs: number;
+  #resolve!: (value: T) => void;
+  #reject!: (error: Error) => void;
+  #open = true;
+
+  constructor(gateway: Gateway, life: number, site: Site, call: Call<T>) {
+    this.#gateway = gateway;
+    this.#life = life;
+    this.#site = site;
+    this.#call = call;
+    this.#askedMs = site.world.nowMs;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    site.world.note(call.operation, call.id.slice(0, 8), gateway.name);
+    this.#travel();
     gateway.mayFail();
-  });
+  }
+
+  #travel(): void {
+    const { name, cutOffUntilMs } = this.#gateway;
+    const { world, faults, downUntilMs } = this.#site;
+    const { random, nowMs } = world;
+    const down = downUntilMs > nowMs || cutOffUntilMs > nowMs;
+    if (down || faults.happens("store-refused", name)) {
+      return this.#fail(random.chance(0.5) ? 1 : STORE_TIMEOUT_MS);
+    }
+    if (faults.happens("store-dropped", name)) return this.#fail(STORE_TIMEOUT_MS);
+    if (faults.happens("store-delayed", name)) {
+      this.#executeLate(STORE_TIMEOUT_MS, random.chance(0.3) ? 15_000 : 800);
+      return this.#fail(STORE_TIMEOUT_MS);
+    }
+    if (faults.happens("store-reply-lost", name)) {
+      this.#execute(random.int(STORE_TIMEOUT_MS), undefined);
+      return this.#fail(STORE_TIMEOUT_MS);
+    }
+    if (faults.happens("store-reset", name)) {
+      this.#execute(random.int(3), undefined);
+      return this.#fail(random.int(5));
+    }
+    if (this.#call.needsRoom === true && faults.happens("store-full", name)) {
+      return this.#fail(random.int(5), true);
+    }
+    if (faults.happens("store-duplicated", name)) {
+      this.#executeLate(0, random.chance(0.3) ? 10_000 : 100);
+    }
+    this.#execute(random.int(3), random.int(3));
+  }
+
+  /** The network may hold it back for long, but not past the end of the faults. */
+  #executeLate(leastMs: number, spreadMs: number): void {
+    const { world, faults } = this.#site;
+    const delayMs = leastMs + world.random.int(spreadMs);
+    this.#execute(Math.min(delayMs, Math.max(faults.overAtMs - world.nowMs, 0)), undefined);
+  }
+
+  /** `replyMs` undefined: nobody hears of it. */
+  #execute(afterMs: number, replyMs: number | undefined): void {
+    const { world } = this.#site;
+    const { work, operation, id, done } = this.#call;
+    world.after(afterMs, () => {
+      work().then(
+        (value) => {
+          world.note(`${operation}.`, id.slice(0, 8), kindOf(value));
+          done?.(value);
+          if (replyMs !== undefined) world.after(replyMs, () => this.#arrive(value, undefined));
+        },
+        (error: unknown) => {
+          const refusal = error instanceof Error ? error : new Error("not an error");
+          if (replyMs !== undefined) world.after(replyMs, () => this.#arrive(undefined, refusal));
+        },
+      );
+    });
+  }
+
+  #fail(afterMs: number, full = false): void {
+    this.#site.world.after(afterMs, () => {
+      const error = full ? new StoreFull("The store is full.") : away();
+      this.#arrive(undefined, error);
+    });
+  }
+
+  #arrive(value: T | undefined, error: Error | undefined): void {
+    if (!this.#open) return;
+    this.#gateway.arrive(this.#life, () => this.#settle(value, error));
+  }
+
+  #settle(value: T | undefined, error: Error | undefined): void {
+    if (!this.#open) return;
+    this.#open = false;
+    const { nowMs, random } = this.#site.world;
+    // A process that was frozen finds the reply and the time-out at once, and may look at either first.
+    const late = nowMs - this.#askedMs > STORE_TIMEOUT_MS && random.chance(0.5);
+    if (late) return this.#reject(away());
+    if (error !== undefined) return this.#reject(error);
+    this.#call.heard?.(value as T);
+    this.#resolve(value as T);
+  }
 }
 
 function away(): Error {
