@@ -7,7 +7,7 @@ const SETTLE = "flow/settle.ts";
 export const SIM_BUGS: readonly Bug[] = [
   {
     name: "a completion without a look at the token",
-    hunt: "sim",
+    hunt: "wire",
     rule: "answers-differ",
     edits: [
       {
@@ -73,7 +73,7 @@ export const SIM_BUGS: readonly Bug[] = [
   {
     name: "the answer is told before it is recorded",
     hunt: "sim",
-    rule: "executed-after-recorded",
+    rule: "completion-lost",
     edits: [
       {
         file: "flow/exchange.ts",
