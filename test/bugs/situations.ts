@@ -71,7 +71,7 @@ function socketOf(res: http.ServerResponse) {
 }
 
 /** Resolves the returned promise by the returned function. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   let open = (): void => undefined;
   const opened = new Promise<void>((go) => {
     open = go;
