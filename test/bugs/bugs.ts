@@ -1,8 +1,11 @@
 /**
- * The planted bugs: for each what it is, the edits that make it, the hunt that must find it, and the rule that it
- * breaks. The edits are exact: a text that is not in its file exactly once is an error, so the list cannot rot.
+ * What a planted bug is, and the list of all. The edits are exact: a text that is not in its file exactly once is an
+ * error, so that the list cannot rot.
  */
 import type { Rule } from "../checker/history.ts";
+import { LINE_BUGS } from "./line-bugs.ts";
+import { RESOURCE_BUGS } from "./resource-bugs.ts";
+import { WIRE_BUGS } from "./wire-bugs.ts";
 
 export interface Edit {
   /** Under `src/`. */
@@ -15,9 +18,12 @@ export interface Edit {
 export type Hunt = "sim" | "wire";
 
 export interface Bug {
-  /** Unique; a claim that is wrong. */
+  /** Unique: what is wrong. */
   readonly name: string;
   readonly hunt: Hunt;
+  /** The promise that it breaks. */
   readonly rule: Rule;
   readonly edits: readonly Edit[];
 }
+
+export const BUGS: readonly Bug[] = [...LINE_BUGS, ...RESOURCE_BUGS, ...WIRE_BUGS];

@@ -113,6 +113,14 @@ const reuse: Situation = async (stage) => {
   await stage.ask(broken, { key: "reuse-unknown", method: "PUT" });
 };
 
+/** The same but for the query is another request. */
+const query: Situation = async (stage) => {
+  const plot = stage.plot("query", true, answers);
+  await stage.ask(plot, { key: "query", query: "amount=1" });
+  await stage.ask(plot, { key: "query", query: "amount=2", by: 1 });
+  await stage.ask(plot, { key: "query", query: "amount=1", by: 1 });
+};
+
 /** One execution that comes to `behaviour`, and two retries of it, at either gateway. */
 function retried(title: string, behaviour: Behaviour, by?: number): Situation {
   return async (stage) => {
@@ -163,6 +171,7 @@ async function untilSettled(ask: () => ReturnType<Stage["ask"]>): Promise<void> 
 export const SITUATIONS: readonly Situation[] = [
   race,
   reuse,
+  query,
   retried("reset", resets),
   retried("reset-in-answer", resetInAnswer),
   retried("cut-length", cut("Content-Length", "100")),

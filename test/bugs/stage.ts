@@ -30,6 +30,8 @@ export interface Ask {
   readonly key: string;
   readonly method?: "POST" | "PUT";
   readonly body?: string;
+  /** `a=1` */
+  readonly query?: string;
   /** Which of the gateways; default the first. */
   readonly by?: number;
 }
@@ -76,7 +78,8 @@ export async function openStage(
 
   const upstream = await startUpstream(t, {
     respond: async (seen, _req, res) => {
-      const plot = plots.get(seen.url);
+      const [path = "", query] = seen.url.split("?");
+      const plot = plots.get(path);
       if (plot === undefined) throw new Error("a request of no situation");
       executions += 1;
       const execution = executions;
@@ -85,7 +88,7 @@ export async function openStage(
         execution,
         scope: "",
         key: seen.all("idempotency-key")[0] ?? "",
-        fingerprint: fingerprintOf(seen.method, seen.body.toString("utf8")),
+        fingerprint: fingerprintOf(seen.method, query, seen.body.toString("utf8")),
         fence: fenceOf(seen),
         atMs: Date.now(),
       });
@@ -159,7 +162,7 @@ export async function openStage(
       histories.push({ name: `${name} ${title}`, faultFree, events: plot.log });
       return plot;
     },
-    async ask(plot, { key, method = "POST", body = BODY, by = 0 }) {
+    async ask(plot, { key, method = "POST", body = BODY, query, by = 0 }) {
       requests += 1;
       const request = requests;
       owners.set(idOf(key), { plot, key });
@@ -168,14 +171,15 @@ export async function openStage(
         request,
         scope: "",
         key,
-        fingerprint: fingerprintOf(method, body),
+        fingerprint: fingerprintOf(method, query, body),
         onUnknown: method === "PUT" ? "resend" : "block",
         atMs: Date.now(),
       });
       const headers = { ...HEADERS, "Idempotency-Key": key };
       let answer: Answer;
       try {
-        answer = await call(all.at(by)!.url + plot.target, { method, headers, body });
+        const target = query === undefined ? plot.target : `${plot.target}?${query}`;
+        answer = await call(all.at(by)!.url + target, { method, headers, body });
       } catch {
         plot.log.push({ kind: "no-reply", request, atMs: Date.now() });
         return undefined;
@@ -222,9 +226,9 @@ function idOf(key: string): string {
   return recordId(scope, { from: "header", name: "Idempotency-Key" }, "default", key);
 }
 
-/** The target is the plot's and so is the media type: what may differ is this. */
-function fingerprintOf(method: string, body: string): string {
-  return `${method} ${body}`;
+/** The path is the plot's and the media type is always the same: what may differ is this. */
+function fingerprintOf(method: string, query: string | undefined, body: string): string {
+  return `${method} ?${query ?? ""} ${body}`;
 }
 
 function fenceOf(seen: Call): number | undefined {

@@ -86,6 +86,18 @@ export const WIRE_BUGS: readonly Bug[] = [
     ],
   },
   {
+    name: "the query is left out of the fingerprint",
+    hunt: "wire",
+    rule: "foreign-answer",
+    edits: [
+      {
+        file: "core/fingerprint.ts",
+        search: `  addPart(hash, input.target);`,
+        replace: `  addPart(hash, input.target.split("?")[0]);`,
+      },
+    ],
+  },
+  {
     name: "a repeated header field is recorded once",
     hunt: "wire",
     rule: "answers-differ",

@@ -4,7 +4,7 @@ import type { Bug } from "./bugs.ts";
 const RECORD = "core/record.ts";
 const SETTLE = "flow/settle.ts";
 
-export const SIM_BUGS: readonly Bug[] = [
+export const LINE_BUGS: readonly Bug[] = [
   {
     name: "a completion without a look at the token",
     hunt: "wire",
