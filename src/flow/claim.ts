@@ -26,9 +26,8 @@ export async function claim(
   deps: FlowDeps,
 ): Promise<Claimed> {
   const { policy, method, target } = admitted;
-  const request: ClaimRequest = {
+  const request: Asking = {
     id,
-    token: deps.newToken(),
     fingerprint,
     method,
     target,
@@ -38,42 +37,58 @@ export async function claim(
     onUnknown: unknownPolicy(policy, method),
   };
   let busy: Claimed | undefined;
-  const doubt: Doubt = { maybeTaken: false };
   try {
-    const first = await ask(request, doubt, deps);
+    const first = await ask(request, deps);
     if (first.kind !== "busy" || policy.onInFlight === "reject") return await confirm(first, deps);
     busy = first;
-    const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, doubt, deps);
+    const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
     return await confirm(turn, deps);
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
     if (!(error instanceof StoreUnavailable)) throw error;
-    // The claim may have been granted without our hearing of it. Nothing was sent, so it can be given back.
-    if (doubt.maybeTaken) releaseLater({ id, token: request.token }, deps);
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };
   }
 }
+
+/** Each time it is asked, it is asked with a token of its own. */
+type Asking = Omit<ClaimRequest, "token">;
 
 /** Whether the store may have taken the claim, or may take it yet, although it was not heard to. */
 interface Doubt {
   maybeTaken: boolean;
 }
 
-async function ask(request: ClaimRequest, doubt: Doubt, deps: FlowDeps): Promise<Claimed> {
-  const leaseEndsMs = deps.clock.monotonicMs() + request.leaseMs;
-  let answer: ClaimAnswer;
+/**
+ * DANGER: the store may do a call of which no reply came, and do it later. Were its token used for the next question
+ * of a waiting duplicate, "granted" could be an answer to the old one, and its lease be counted too long.
+ */
+async function ask(asking: Asking, deps: FlowDeps): Promise<Claimed> {
+  const leaseEndsMs = deps.clock.monotonicMs() + asking.leaseMs;
+  const { id } = asking;
+  const token = deps.newToken();
+  const request: ClaimRequest = { ...asking, token };
+  const doubt: Doubt = { maybeTaken: false };
+  let answer: ClaimAnswer | undefined;
   try {
-    answer = await askOnce(request, doubt, deps);
+    answer = await askTwice(request, doubt, deps);
+  } finally {
+    // What was not heard of may have been granted, or will be. Nothing was sent, so it can be given back.
+    if (doubt.maybeTaken && answer?.kind !== "granted") releaseLater({ id, token }, deps);
+  }
+  if (answer.kind !== "granted") return answer;
+  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
+  return { kind: "granted", owned };
+}
+
+async function askTwice(request: ClaimRequest, doubt: Doubt, deps: FlowDeps): Promise<ClaimAnswer> {
+  try {
+    return await askOnce(request, doubt, deps);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
-    answer = await askOnce(request, doubt, deps);
+    return askOnce(request, doubt, deps);
   }
-  if (answer.kind !== "granted") return answer;
-  const { id, token } = request;
-  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
-  return { kind: "granted", owned };
 }
 
 async function askOnce(
@@ -102,11 +117,10 @@ async function confirm(claimed: Claimed, deps: FlowDeps): Promise<Claimed> {
 }
 
 async function waitForTurn(
-  request: ClaimRequest,
+  request: Asking,
   first: Claimed,
   timeoutMs: number,
   gone: AbortSignal,
-  doubt: Doubt,
   deps: FlowDeps,
 ): Promise<Claimed> {
   const untilMs = deps.clock.monotonicMs() + timeoutMs;
@@ -118,7 +132,7 @@ async function waitForTurn(
       if (answer.kind !== "busy" || leftMs <= 0 || gone.aborted) return answer;
       // Asked after the watch is armed: what settled before is seen here, what settles later wakes the wait. A client
       // that has left is not asked for again, or its turn would come with nobody to answer.
-      answer = await ask(request, doubt, deps);
+      answer = await ask(request, deps);
       if (answer.kind !== "busy") return answer;
       const leaseLeftMs = answer.record.leaseUntilMs - answer.nowMs;
       await watch.wait(Math.min(leftMs, Math.max(leaseLeftMs, 1)), gone);

@@ -176,6 +176,10 @@ class Passage<T> {
     const { world } = this.#site;
     const { work, operation, id, done } = this.#call;
     world.after(afterMs, () => {
+      // What every store does: past a second time-out it takes no claim any more, because nobody would own it.
+      if (operation === "claim" && world.nowMs - this.#askedMs > 2 * STORE_TIMEOUT_MS) {
+        return world.note("claim late", id.slice(0, 8));
+      }
       work().then(
         (value) => {
           world.note(`${operation}.`, id.slice(0, 8), kindOf(value));
