@@ -252,7 +252,7 @@ class HttpListener implements Listener {
       return;
     }
     this.#report(last?.req, "request-invalid", problem.status, performance.now());
-    refuseSocket(socket, problem);
+    refuseSocket(socket, problem, [], last?.req.method);
   }
 
   /** Also CONNECT, which `screen` refuses. Node has let go of the socket: what is told is written to it here. */
@@ -274,7 +274,7 @@ class HttpListener implements Listener {
     const screened = screen(requestHead, this.#options);
     if (screened.kind === "refused") {
       this.#report(req, outcomeOf(screened), screened.status, startedMs);
-      refuseSocket(socket, screened);
+      refuseSocket(socket, screened, [], req.method);
       return;
     }
     const peer = newPeer(socket.remoteAddress, this.#trusted);

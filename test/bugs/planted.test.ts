@@ -1,0 +1,39 @@
+/**
+ * The checker and its hunts, proven: each planted bug is caught by the rule that it breaks, and where nothing is planted
+ * the same hunts find nothing.
+ */
+import t from "tap";
+import { BUGS } from "./bugs.ts";
+import { hunt } from "./plant.ts";
+import { huntBugs, rows } from "./rows.ts";
+
+t.test("every planted bug is caught by the rule that it breaks", async (q) => {
+  const [row] = rows;
+  const result = await huntBugs(0, row?.ci ?? 0, ({ bug, caught, ms }) => {
+    q.comment(`${bug.name}: ${bug.rule}, ${caught} (${(ms / 1000).toFixed(1)} s)`);
+  });
+  q.same(result.violations, [], "missed");
+  q.equal(result.done, BUGS.length, "all of them were hunted");
+
+  const seeds = result.peaks?.["seeds"] ?? 0;
+  q.comment(`no bug took more than ${seeds} seeds`);
+  const nothing = { edits: [] };
+  const [wire, sim] = await Promise.all([
+    hunt({ ...nothing, hunt: "wire" }),
+    hunt({ ...nothing, hunt: "sim" }, seeds),
+  ]);
+  q.same(wire.violations, [], "nothing planted, nothing found over the wire");
+  q.same(
+    sim.violations,
+    [],
+    "nothing planted, nothing found in as many seeds as the latest bug took",
+  );
+});
+
+t.test("names are unique, and an edit that does not fit is an error", async (q) => {
+  q.equal(new Set(BUGS.map(({ name }) => name)).size, BUGS.length);
+  const edits = [{ file: "core/record.ts", search: "no such text", replace: "" }];
+  await q.rejects(hunt({ hunt: "wire", edits }), /core\/record\.ts has 0 places like this/u);
+  const twice = [{ file: "core/record.ts", search: "return", replace: "" }];
+  await q.rejects(hunt({ hunt: "wire", edits: twice }), /not one/u);
+});

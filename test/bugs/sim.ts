@@ -1,0 +1,18 @@
+/**
+ * The simulated hunt: seed after seed until one breaks the rule that is given. Prints every violation on the way, as
+ * the simulation does, and exits 1 where there was any.
+ *
+ *     tsx test/bugs/sim.ts SEEDS [RULE]
+ */
+import { outside, simulate } from "../sim/simulate.ts";
+
+const [seeds = "1", wanted] = process.argv.slice(2);
+
+for (let seed = 0; seed < Number(seeds); seed += 1) {
+  const { violations } = await outside(() => simulate(seed));
+  for (const { rule, text } of violations) {
+    process.stdout.write(`violation ${rule} seed ${seed}: ${text}\n`);
+    process.exitCode = 1;
+  }
+  if (violations.some(({ rule }) => rule === wanted)) break;
+}
