@@ -174,12 +174,13 @@ class Passage<T> {
   /** `replyMs` undefined: nobody hears of it. */
   #execute(afterMs: number, replyMs: number | undefined): void {
     const { world } = this.#site;
-    const { work, operation, id, done } = this.#call;
+    const { operation, id } = this.#call;
+    const call = this.#call;
     world.after(afterMs, () => {
-      work().then(
+      call.work().then(
         (value) => {
           world.note(`${operation}.`, id.slice(0, 8), kindOf(value));
-          done?.(value);
+          call.done?.(value);
           if (replyMs !== undefined) world.after(replyMs, () => this.#arrive(value, undefined));
         },
         (error: unknown) => {
