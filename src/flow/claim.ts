@@ -54,6 +54,11 @@ export async function claim(
 /** Each time it is asked, it is asked with a token of its own. */
 type Asking = Omit<ClaimRequest, "token">;
 
+/** Whether the store may have taken the claim, or may take it yet, although it was not heard to. */
+interface Doubt {
+  maybeTaken: boolean;
+}
+
 /**
  * DANGER: the store may do a call of which no reply came, and do it later. Were its token used for the next question
  * of a waiting duplicate, "granted" could be an answer to the old one, and its lease be counted too long.
@@ -63,28 +68,39 @@ async function ask(asking: Asking, deps: FlowDeps): Promise<Claimed> {
   const { id } = asking;
   const token = deps.newToken();
   const request: ClaimRequest = { ...asking, token };
-  const granted = ({ fence }: { readonly fence: number }): Claimed => {
-    return {
-      kind: "granted",
-      owned: { id, token, fence, leaseEndsMs, request, keyLock: undefined },
-    };
-  };
+  const doubt: Doubt = { maybeTaken: false };
+  let answer: ClaimAnswer | undefined;
   try {
-    const answer = await deps.store.claim(request);
-    return answer.kind === "granted" ? granted(answer) : answer;
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-  }
-  let heard = false;
-  try {
-    // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
-    const answer = await deps.store.claim(request);
-    heard = answer.kind === "granted";
-    return answer.kind === "granted" ? granted(answer) : answer;
+    answer = await askTwice(request, doubt, deps);
   } finally {
     // What was not heard of may have been granted, or will be. Nothing was sent, so it can be given back.
-    if (!heard)
-      releaseLater({ id, token, leaseEndsMs: deps.clock.monotonicMs() + asking.leaseMs }, deps);
+    if (doubt.maybeTaken && answer?.kind !== "granted") releaseLater({ id, token }, deps);
+  }
+  if (answer.kind !== "granted") return answer;
+  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
+  return { kind: "granted", owned };
+}
+
+async function askTwice(request: ClaimRequest, doubt: Doubt, deps: FlowDeps): Promise<ClaimAnswer> {
+  try {
+    return await askOnce(request, doubt, deps);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
+    return askOnce(request, doubt, deps);
+  }
+}
+
+async function askOnce(
+  request: ClaimRequest,
+  doubt: Doubt,
+  { store }: FlowDeps,
+): Promise<ClaimAnswer> {
+  try {
+    return await store.claim(request);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable) || error.asked) doubt.maybeTaken = true;
+    throw error;
   }
 }
 

@@ -22,7 +22,7 @@ export interface Owned {
 
 export type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;
 
-type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background">;
+type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background" | "limits">;
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
@@ -42,31 +42,38 @@ export function writeLater(
 }
 
 /**
- * Gives a claim back whose grant may have been lost on its way to us. `lost` may also mean that the store has yet to do
- * it, so it is asked again for a while: a claim that nobody holds would block its key until an operator comes.
+ * How long a claim is given back that nobody owns, long past its lease: nothing was sent for it, and only this process
+ * knows. Without it the key would have an unknown outcome that never was.
  */
-export function releaseLater(lease: Lease, deps: LaterDeps): void {
-  const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
+const GIVE_BACK_FOR_MS = 60 * 60 * 1000;
+
+/** Gives a claim back whose grant may have been lost on its way to us, or may come yet. */
+export function releaseLater({ id, token }: Pick<Lease, "id" | "token">, deps: LaterDeps): void {
+  const { store, clock, limits } = deps;
+  const startedMs = clock.monotonicMs();
+  const write = async (): Promise<WriteAnswer> => {
+    const early = clock.monotonicMs() - startedMs < limits.lateClaimMs;
+    const answer = await store.release(id, token);
+    // DANGER: a claim that is still on its way would be taken after this, and stand without an owner.
+    if (early) throw new StoreUnavailable("The claim may be taken yet.");
+    return answer;
+  };
+  const lease = { id, token, leaseEndsMs: startedMs + GIVE_BACK_FOR_MS };
   // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
-  deps.background(untilWritten(lease, write, deps, "done").then(() => undefined));
+  deps.background(untilWritten(lease, write, deps).then(() => undefined));
 }
 
-/**
- * `given-up`: the lease is over, or what stands there is no longer a record that could be written. `final`: with which
- * answer it ends at once; another one may still change, and counts when the pauses have grown to their longest.
- */
+/** `given-up`: the lease is over, or what stands there is no longer a record that could be written. */
 async function untilWritten(
   lease: Lease,
   write: () => Promise<WriteAnswer>,
   deps: LaterDeps,
-  final: "done" | "any" = "any",
 ): Promise<WriteAnswer | "given-up"> {
   let pauseMs = FIRST_PAUSE_MS;
   while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
     await deps.clock.sleep(pauseMs);
     try {
-      const answer = await write();
-      if (final === "any" || answer === final || pauseMs === LONGEST_PAUSE_MS) return answer;
+      return await write();
     } catch (error) {
       if (error instanceof RecordCorrupt) return "given-up";
       if (!(error instanceof StoreUnavailable)) throw error;

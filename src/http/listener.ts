@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { BlockList, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
@@ -15,7 +16,8 @@ import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
-import { connectionsOf, newServer, tcp, type ServerLimits, stopListening } from "./server.ts";
+import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
+import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
@@ -72,7 +74,7 @@ class HttpListener implements Listener {
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
   readonly #readOn = new ReadOn();
-  #draining = false;
+  draining = false;
 
   constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
     this.#options = options;
@@ -82,10 +84,6 @@ class HttpListener implements Listener {
     this.#trusted = blocksOf(options.trustedProxies);
     this.#server = this.#newServer();
     this.#sockets = connectionsOf(this.#server);
-  }
-
-  get draining(): boolean {
-    return this.#draining;
   }
 
   async start(): Promise<{ readonly host: string; readonly port: number }> {
@@ -105,10 +103,12 @@ class HttpListener implements Listener {
     return { host: address.address, port: address.port };
   }
 
-  /** In this order: nothing new, then what must finish, then what may finish, then what has had its time. */
+  /** In this order: what has come, nothing new, what must finish, what may finish, and what has had its time. */
   async stop(graceMs: number): Promise<void> {
-    this.#draining = true;
+    this.draining = true;
     this.#readOn.stop();
+    for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
+    if (this.#server.listening) await takeArrivals(this.#server);
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
@@ -119,7 +119,6 @@ class HttpListener implements Listener {
     });
     const closed = this.#server.listening ? stopListening(this.#server) : Promise.resolve();
     for (const socket of this.#sockets) if (this.#isIdle(socket)) socket.destroy();
-    for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
     // Not bounded by the grace: a guarded call has a deadline of its own, and its answer has to be recorded.
     await this.#work.settled();
     await Promise.race([this.#work.ended(), graceOver]);
@@ -143,8 +142,8 @@ class HttpListener implements Listener {
     server.on("checkContinue", (req, res) => this.#onRequest(req, res, true));
     server.on("checkExpectation", (req, res) => this.#onExpectation(req, res));
     server.on("clientError", (error, socket) => this.#onClientError(error, tcp(socket)));
-    server.on("upgrade", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
-    server.on("connect", (req, socket, head) => this.#onUpgrade(req, tcp(socket), head));
+    server.on("upgrade", (req, stream, head) => this.#onUpgrade(req, stream, head));
+    server.on("connect", (req, stream, head) => this.#onUpgrade(req, stream, head));
     return server;
   }
 
@@ -161,7 +160,7 @@ class HttpListener implements Listener {
     this.#turns.add(turn);
     // Writing after the client has gone is found out by `close`; without a listener it would end the process.
     res.on("error", () => res.destroy());
-    if (this.#draining) res.shouldKeepAlive = false;
+    if (this.draining) res.shouldKeepAlive = false;
     return turn;
   }
 
@@ -251,14 +250,17 @@ class HttpListener implements Listener {
       return;
     }
     this.#report(last?.req, "request-invalid", problem.status, performance.now());
-    refuseSocket(socket, problem);
+    refuseSocket(socket, problem, [], last?.req.method);
   }
 
   /** Also CONNECT, which `screen` refuses. Node has let go of the socket: what is told is written to it here. */
-  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
+  #onUpgrade(req: IncomingMessage, stream: Duplex, head: Buffer): void {
     const startedMs = performance.now();
+    // DANGER: since Node 26 `stream` is no socket but a wrapper where the request announces a body that is not all
+    // here. Such an upgrade is refused, on the socket itself; the wrapper repeats the socket's errors.
+    const { socket } = req;
     // A reset on an upgraded socket must not end the process; `close` follows and is what counts.
-    socket.on("error", () => socket.destroy());
+    for (const end of new Set([stream, socket])) end.on("error", () => end.destroy());
     if (this.#doomed.has(socket) || (this.#turns.on(socket)?.length ?? 0) > 0) {
       socket.destroy();
       return;
@@ -270,7 +272,7 @@ class HttpListener implements Listener {
     const screened = screen(requestHead, this.#options);
     if (screened.kind === "refused") {
       this.#report(req, outcomeOf(screened), screened.status, startedMs);
-      refuseSocket(socket, screened);
+      refuseSocket(socket, screened, [], req.method);
       return;
     }
     const peer = newPeer(socket.remoteAddress, this.#trusted);

@@ -3,14 +3,14 @@
  * with the timers, the failures and the clean ends that http-proxy leaves out. Opens nothing itself; `tunnel.ts` does.
  */
 import { IncomingMessage } from "node:http";
-import type { ClientRequest } from "node:http";
+import type { ClientRequest, InformationEvent } from "node:http";
 import { Socket } from "node:net";
 import type { PassThrough } from "node:stream";
 import type { Passed } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { isSafe } from "../core/route.ts";
-import { endToEnd, flat, pairsOf, tokensOf, without } from "./headers.ts";
+import { endToEnd, flat, pairsOf, renderHead, tokensOf, without } from "./headers.ts";
 import { cut, inviteBody, isOver, lingerThenEnd, sendProblem, type Turn } from "./reply.ts";
 
 export interface PassageLimits {
@@ -156,9 +156,20 @@ export class Passage {
     this.#clock.watch(call);
     // An answer that Node cannot use (101 without having asked) ends in `close` alone.
     call.once("close", () => this.#fail(502));
+    call.on("information", (interim: InformationEvent) => this.#onInterim(interim));
   }
 
-  /** The final head. The 1xx before it go unheard; RFC 9110 §15.2 would have them passed on, the design does not. */
+  /** RFC 9110 §15.2: passed on, except the 100, which is this hop's own, and to clients that know none. */
+  #onInterim({ statusCode, rawHeaders }: InformationEvent): void {
+    const { req, res } = this.#turn;
+    if (this.#over || isOver(this.#turn) || statusCode === 100 || req.httpVersion === "1.0") return;
+    const toldNames = this.#told.map(([name]) => name.toLowerCase());
+    const headers = without(endToEnd(pairsOf(rawHeaders)), "content-length", ...toldNames);
+    // Node writes 103 with its own idea of `Link` alone. The socket is there once the answers before are out.
+    res.socket?.write(renderHead(statusCode, headers));
+  }
+
+  /** The final head. */
   #onAnswer(answer: IncomingMessage): void {
     const { req, res } = this.#turn;
     this.#clock.stop();

@@ -2,11 +2,14 @@
  * The guarded call to the upstream, by undici: one request, one captured answer, and the truth about whether anything
  * was sent. Nothing here retries, follows a redirect or decodes a body. Pass-through traffic is the tunnel's.
  */
-import { validateHeaderName, validateHeaderValue } from "node:http";
-import { Readable } from "node:stream";
-import { buildConnector, Pool, type Dispatcher } from "undici";
+import type { Readable } from "node:stream";
+import { buildConnector, Client, type Dispatcher } from "undici";
 import type { ForwardOutcome, OutboundRequest, Upstream } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
+import { announcesTooMuch, isFramed, rawPairs } from "./answer-fields.ts";
+import { AnswerGate } from "./answer-gate.ts";
+import { bodyStream, newAnswerStream } from "./answer-stream.ts";
+import { Connections, type Lane } from "./connections.ts";
 import { endToEnd } from "./headers.ts";
 
 export interface UpstreamOptions {
@@ -29,23 +32,55 @@ const IDLE_MS = 500;
 const IDLE_MARGIN_MS = 1000;
 
 export function createUpstream(options: UpstreamOptions): UpstreamPool {
-  const pool = new Pool(options.url, {
-    connections: options.connections,
-    pipelining: 1,
-    connect: connector(options.connectTimeoutMs),
-    keepAliveTimeout: IDLE_MS,
-    keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
-    // One deadline for the whole call, ours: undici's two would each start anew.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    allowH2: false,
-  });
+  const open = (): UpstreamLane => new UpstreamLane(options, (lane) => lanes.remove(lane));
+  const lanes = new Connections(options.connections, open);
   const secure = options.url.startsWith("https:");
+  let closed = false;
   return {
     send: (request, limits) =>
-      new Promise((resolve) => new Call({ pool, secure }, request, limits, resolve).start()),
-    close: () => pool.destroy(),
+      closed
+        ? Promise.resolve({ kind: "not-sent", status: 502, cause: "closed" })
+        : new Promise((resolve) => new Call({ lanes, secure }, request, limits, resolve).start()),
+    async close() {
+      closed = true;
+      await lanes.close();
+    },
   };
+}
+
+/** One connection, and undici's client that opens it, and opens it again where it was closed before it was used. */
+class UpstreamLane implements Lane {
+  readonly client: Client;
+  #gate: AnswerGate | undefined;
+
+  constructor(options: UpstreamOptions, onClosed: (lane: UpstreamLane) => void) {
+    this.client = new Client(options.url, {
+      pipelining: 1,
+      connect: connector(options.connectTimeoutMs, (gate) => {
+        this.#gate = gate;
+      }),
+      keepAliveTimeout: IDLE_MS,
+      keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
+      // One deadline for the whole call, ours: undici's two would each start anew.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      allowH2: false,
+    });
+    this.client.on("disconnect", () => onClosed(this));
+  }
+
+  /** Of the connection that stands. */
+  get gate(): AnswerGate | undefined {
+    return this.#gate;
+  }
+
+  get over(): boolean {
+    return this.#gate?.over ?? true;
+  }
+
+  close(): Promise<void> {
+    return this.client.destroy();
+  }
 }
 
 /**
@@ -54,7 +89,10 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
  * reset. Both turn on the error's code, so a reset is given the one that undici uses for a connection that just ended:
  * then the running request fails, and a queued one, not sent yet, gets a new connection.
  */
-function connector(timeoutMs: number): buildConnector.connector {
+function connector(
+  timeoutMs: number,
+  onOpen: (gate: AnswerGate) => void,
+): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs });
   return (options, callback) =>
     connect(options, (...[error, socket]) => {
@@ -63,6 +101,7 @@ function connector(timeoutMs: number): buildConnector.connector {
       socket.on("error", (broken: Error & { code?: unknown }) => {
         if (broken.code === "ECONNRESET") broken.code = "UND_ERR_SOCKET";
       });
+      onOpen(new AnswerGate(socket));
       callback(null, socket);
     });
 }
@@ -71,11 +110,13 @@ type Limits = Parameters<Upstream["send"]>[1];
 
 /** One call, from the pool's queue to the end of its answer. Settles its promise once. */
 class Call implements Dispatcher.DispatchHandler {
-  readonly #pool: Pool;
+  readonly #lanes: Connections<UpstreamLane>;
   readonly #secure: boolean;
   readonly #request: OutboundRequest;
   readonly #limits: Limits;
   readonly #resolve: (outcome: ForwardOutcome) => void;
+  #lane: UpstreamLane | undefined;
+  #leaveQueue: (() => void) | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
   #deadline: NodeJS.Timeout | undefined;
@@ -87,37 +128,53 @@ class Call implements Dispatcher.DispatchHandler {
   #stream: Readable | undefined;
 
   constructor(
-    { pool, secure }: { readonly pool: Pool; readonly secure: boolean },
+    way: { readonly lanes: Connections<UpstreamLane>; readonly secure: boolean },
     request: OutboundRequest,
     limits: Limits,
     resolve: (outcome: ForwardOutcome) => void,
   ) {
-    this.#pool = pool;
-    this.#secure = secure;
+    this.#lanes = way.lanes;
+    this.#secure = way.secure;
     this.#request = request;
     this.#limits = limits;
     this.#resolve = resolve;
   }
 
   start(): void {
-    const { method, target, headers, body } = this.#request;
     this.#deadlineMs = performance.now() + this.#limits.deadlineMs;
     this.#deadline = setTimeout(() => this.#expire(), this.#limits.deadlineMs);
+    this.#leaveQueue = this.#lanes.take({
+      use: (lane) => this.#dispatch(lane),
+      giveUp: () => this.#settle({ kind: "not-sent", status: 502, cause: "closed" }),
+    });
+  }
+
+  #dispatch(lane: UpstreamLane): void {
+    this.#lane = lane;
+    const { method, target, headers, body } = this.#request;
+    const { buffer, byteOffset, byteLength } = body;
     try {
-      this.#pool.dispatch(
+      lane.client.dispatch(
         {
           method,
           path: target,
           headers: headers.flat(),
-          body:
-            body.byteLength > 0 ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : null,
+          body: byteLength > 0 ? Buffer.from(buffer, byteOffset, byteLength) : null,
         },
         this,
       );
     } catch (error) {
       // undici refuses a malformed request before it takes a connection.
       this.#settle({ kind: "not-sent", status: 502, cause: codeOf(error) });
+      this.#giveBack();
     }
+  }
+
+  /** In a turn of its own: undici is not done with a call whose end it tells. */
+  #giveBack(): void {
+    const lane = this.#lane;
+    this.#lane = undefined;
+    if (lane !== undefined) setImmediate(() => this.#lanes.giveBack(lane));
   }
 
   /** undici calls this on a connection, right before the first byte is written: what fails earlier was not sent. */
@@ -131,29 +188,33 @@ class Call implements Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
+    this.#lane?.gate?.ask(this.#request.method);
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (status < 200) return;
     const headers = rawPairs(controller.rawHeaders);
-    if (!headers.every(isWritable)) {
-      controller.abort(new Error("malformed header"));
-      return this.#settle({ kind: "unknown", reason: "reset", cause: "malformed-header" });
-    }
     this.#status = status;
     this.#headers = endToEnd(headers);
     // RFC 9112 §6.3: these end with their head. undici would take a Content-Length for a promise and the answer for cut.
-    if (status === 204 || status === 304) return this.#settleAnswered();
+    if (status === 204 || status === 304) {
+      this.#settleAnswered();
+      if (isFramed(headers)) controller.abort(new Error("no body"));
+      return;
+    }
     if (this.#request.method === "HEAD") return;
     // RFC 9112 §9.8: over TLS an answer that only the close delimits is whole only if close_notify came, which Node does
     // not tell. It is passed on as it comes and not kept.
     const mayBeCut = this.#secure && !isFramed(headers);
-    if (mayBeCut || this.#announcesTooMuch(headers)) this.#startStream();
+    if (mayBeCut || announcesTooMuch(headers, this.#limits.responseBytes)) this.#startStream();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#stream !== undefined) {
-      if (!this.#stream.push(chunk)) controller.pause();
+      if (!this.#stream.push(chunk)) {
+        this.#lane?.gate?.pause();
+        controller.pause();
+      }
       return;
     }
     this.#chunks.push(chunk);
@@ -162,6 +223,7 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#giveBack();
     if (this.#stream !== undefined) {
       this.#stream.push(null);
       return;
@@ -170,6 +232,7 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#giveBack();
     if (this.#stream !== undefined) {
       this.#stream.destroy(error);
       return;
@@ -185,6 +248,7 @@ class Call implements Dispatcher.DispatchHandler {
 
   #expire(): void {
     if (this.#controller === undefined) {
+      this.#leaveQueue?.();
       return this.#settle({ kind: "not-sent", status: 504, cause: "no-connection-in-time" });
     }
     this.#settle({ kind: "unknown", reason: "timeout", cause: "deadline-over" });
@@ -207,30 +271,15 @@ class Call implements Dispatcher.DispatchHandler {
     this.#resolve(outcome);
   }
 
-  /** Over the limit, or without end by its nature: these are told as they come and not kept. */
-  #announcesTooMuch(headers: readonly HeaderPair[]): boolean {
-    return headers.some(([name, value]) => {
-      const field = name.toLowerCase();
-      if (field === "content-length") return Number(value) > this.#limits.responseBytes;
-      return field === "content-type" && /^text\/event-stream\b/i.test(value);
-    });
-  }
-
   /**
    * Settles with what is there, and lets the rest come as the reader takes it. The deadline ends here: the record is
    * already "executed, not replayable", so a long answer may take its time and an event stream may be silent.
    */
   #startStream(): void {
-    const stream = new Readable({
-      read: () => this.#controller?.resume(),
-      destroy: (error, done) => {
-        if (!stream.readableEnded) this.#controller?.abort(error ?? new Error("let go"));
-        done(error);
-      },
-    });
-    // Without a listener an upstream that breaks after the reader has left would end the process. The reader, where
-    // there is one, sees the error through its iterator.
-    stream.on("error", () => undefined);
+    const stream = newAnswerStream(
+      () => this.#lane?.gate?.resume(() => this.#controller?.resume()),
+      (error) => this.#controller?.abort(error),
+    );
     this.#stream = stream;
     for (const chunk of this.#chunks) stream.push(chunk);
     this.#chunks = [];
@@ -238,38 +287,8 @@ class Call implements Dispatcher.DispatchHandler {
       kind: "streaming",
       status: this.#status,
       headers: this.#headers,
-      stream: {
-        [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
-        cancel: () => void stream.destroy(),
-      },
+      stream: bodyStream(stream),
     });
-  }
-}
-
-/** Whether an answer says where it ends. */
-function isFramed(headers: readonly HeaderPair[]): boolean {
-  return headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
-}
-
-/** undici hands raw header bytes; one byte is one char (latin1), so that a replay gives the same bytes back. */
-function rawPairs(raw: Dispatcher.DispatchController["rawHeaders"]): readonly HeaderPair[] {
-  const flat: readonly (Buffer | string)[] = Array.isArray(raw) ? raw : [];
-  const pairs: HeaderPair[] = [];
-  for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([text(flat[i]), text(flat[i + 1])]);
-  return pairs;
-}
-
-function text(raw: Buffer | string | undefined): string {
-  return typeof raw === "string" ? raw : (raw?.toString("latin1") ?? "");
-}
-
-function isWritable([name, value]: HeaderPair): boolean {
-  try {
-    validateHeaderName(name);
-    validateHeaderValue(name, value);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,12 +1,16 @@
 /**
- * The bytes of a record, the same in LMDB and in Redis: `head ‖ response head ‖ body`.
+ * The bytes of a record, the same in LMDB and in Redis: `head ‖ answer ‖ seal ‖ body`.
  *
- *     head           version (1 byte) ‖ id (32) ‖ fingerprint (32) ‖ token (16) ‖ msgpack of the named fields below
- *     response head  msgpack [status, [[name, value], …], body length or nil]; only behind a completed head
- *     body           as it is, to the end
+ *     head     version (1 byte) ‖ length of the fields (4) ‖ length of the answer (4) ‖ id (32) ‖ fingerprint (32) ‖
+ *              token (16) ‖ msgpack of the named fields below
+ *     answer   seal of the body (16) ‖ msgpack [status, [[name, value], …], body length or nil]; only behind a
+ *              completed head
+ *     seal     over head and answer (16), see seal.ts
+ *     body     as it is, to the end
  *
  * The digests stand in front as raw bytes because Lua's cmsgpack knows no binary type; `scripts/record.lua` reads and
- * writes the same layout. Nothing read here is trusted: whatever does not add up is `RecordCorrupt`, never a reply.
+ * writes the same layout, and seals without touching the body. Nothing read here is trusted: whatever does not add up
+ * is `RecordCorrupt`, never a reply.
  */
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import { Packr } from "msgpackr";
@@ -19,32 +23,34 @@ import type {
   UnknownReason,
 } from "../core/record.ts";
 import { UNKNOWN_REASONS } from "../core/record.ts";
+import { SEAL_BYTES, sealOf } from "./seal.ts";
 
 /** Rises when the layout changes; a store never guesses at a version that it does not know. */
-const FORMAT_VERSION = 1;
-const FINGERPRINT_AT = 33;
-const TOKEN_AT = 65;
-const FIELDS_AT = 81;
+const FORMAT_VERSION = 2;
+const FIELDS_LENGTH_AT = 1;
+const ANSWER_LENGTH_AT = 5;
+const ID_AT = 9;
+const FINGERPRINT_AT = 41;
+const TOKEN_AT = 73;
+const FIELDS_AT = 89;
 
 const packr = new Packr({ useRecords: false, int64AsType: "number" });
 
 /** The whole value of a record. */
 export function encodeRecord(record: StoredRecord): Buffer {
-  const parts = [encodeHead(record)];
-  if (record.state === "completed" && record.response !== undefined) {
-    parts.push(encodeResponseHead(record.response));
-    if (record.response.body !== undefined) parts.push(Buffer.from(record.response.body));
-  }
-  return Buffer.concat(parts);
+  const response = record.state === "completed" ? record.response : undefined;
+  const answer = response === undefined ? Buffer.alloc(0) : encodeAnswer(response);
+  const head = encodeHead(record, answer.length);
+  return Buffer.concat([head, answer, sealOf(head, answer), response?.body ?? Buffer.alloc(0)]);
 }
 
-/** Status, headers and body length, as they stand between the head and the body. */
-export function encodeResponseHead(response: RecordedResponse): Buffer {
-  const { status, headers, body } = response;
-  return packr.pack([status, headers, body === undefined ? null : body.length]);
+/** Status, headers and body length, with the seal of the body, as they stand between the head and the seal. */
+export function encodeAnswer({ status, headers, body }: RecordedResponse): Buffer {
+  const packed = packr.pack([status, headers, body === undefined ? null : body.length]);
+  return Buffer.concat([sealOf(body ?? Buffer.alloc(0)), packed]);
 }
 
-function encodeHead(record: StoredRecord): Buffer {
+function encodeHead(record: StoredRecord, answerLength: number): Buffer {
   const changedAtMs = changeTimeOf(record);
   const fields = packr.pack([
     record.state,
@@ -57,13 +63,14 @@ function encodeHead(record: StoredRecord): Buffer {
     record.route,
     record.state === "unknown" ? record.reason : "",
   ]);
-  return Buffer.concat([
-    Buffer.of(FORMAT_VERSION),
-    Buffer.from(record.id, "hex"),
-    Buffer.from(record.fingerprint, "hex"),
-    Buffer.from(record.token, "hex"),
-    fields,
-  ]);
+  const head = Buffer.alloc(FIELDS_AT);
+  head[0] = FORMAT_VERSION;
+  head.writeUInt32BE(fields.length, FIELDS_LENGTH_AT);
+  head.writeUInt32BE(answerLength, ANSWER_LENGTH_AT);
+  head.write(record.id, ID_AT, "hex");
+  head.write(record.fingerprint, FINGERPRINT_AT, "hex");
+  head.write(record.token, TOKEN_AT, "hex");
+  return Buffer.concat([head, fields]);
 }
 
 /** One field holds the time that belongs to the state: lease end, completion, or since when it is unknown. */
@@ -91,8 +98,9 @@ export function decodeRecord(id: string, bytes: Uint8Array): StoredRecord {
   const { base, response } = readHeads(id, bytes);
   if (base.state !== "completed") return base;
   if (response === undefined) return { ...base, response: undefined };
-  const { status, headers, bodyLength, rest } = response;
+  const { status, headers, bodyLength, bodySeal, rest } = response;
   if (rest.length !== (bodyLength ?? 0)) throw corrupt("its body is not as long as it says");
+  if (!sealOf(rest).equals(bodySeal)) throw corrupt("its body is not what was sealed");
   return {
     ...base,
     response: { status, headers, body: bodyLength === undefined ? undefined : rest },
@@ -123,6 +131,7 @@ interface ReadResponse {
   readonly status: number;
   readonly headers: readonly HeaderPair[];
   readonly bodyLength: number | undefined;
+  readonly bodySeal: Buffer;
   readonly rest: Uint8Array;
 }
 
@@ -134,29 +143,30 @@ function readHeads(
   if (value.length <= FIELDS_AT) throw corrupt("it is too short");
   if (value[0] !== FORMAT_VERSION) throw corrupt("its format version is not known");
   // DANGER: this comparison stands between one caller and another caller's answer.
-  if (value.toString("hex", 1, FINGERPRINT_AT) !== id) throw corrupt("it names another record");
-  const { items, endAt } = unpackTwo(value.subarray(FIELDS_AT));
-  const base = readFields(id, value, items[0]);
-  if (items.length === 1) return { base, response: undefined };
+  if (value.toString("hex", ID_AT, FINGERPRINT_AT) !== id) throw corrupt("it names another record");
+  const answerAt = FIELDS_AT + value.readUInt32BE(FIELDS_LENGTH_AT);
+  const sealAt = answerAt + value.readUInt32BE(ANSWER_LENGTH_AT);
+  const bodyAt = sealAt + SEAL_BYTES;
+  if (value.length < bodyAt) throw corrupt("it is shorter than it says");
+  // Before anything is taken apart: what was damaged is not even parsed.
+  if (!sealOf(value.subarray(0, sealAt)).equals(value.subarray(sealAt, bodyAt))) {
+    throw corrupt("it is not what was sealed");
+  }
+  const base = readFields(id, value, unpack(value.subarray(FIELDS_AT, answerAt)));
+  if (base.state !== "completed" && value.length > bodyAt) throw corrupt("something stands behind");
+  if (answerAt === sealAt) return { base, response: undefined };
   if (base.state !== "completed") throw corrupt("it carries an answer before it is completed");
-  return { base, response: readResponse(items[1], value.subarray(FIELDS_AT + endAt)) };
+  const answer = value.subarray(answerAt, sealAt);
+  return { base, response: readResponse(answer, value.subarray(bodyAt)) };
 }
 
-/** The first two msgpack values, or the only one, and where they end. */
-function unpackTwo(packed: Buffer): { readonly items: readonly unknown[]; readonly endAt: number } {
-  const items: unknown[] = [];
-  let endAt = 0;
+function unpack(packed: Buffer): unknown {
   try {
-    packr.unpackMultiple(packed, (item: unknown, _start?: number, end?: number) => {
-      items.push(item);
-      endAt = end ?? packed.length;
-      return items.length < 2;
-    });
+    return packr.unpack(packed) as unknown;
   } catch {
     // The parser's error quotes the bytes, so it is replaced rather than passed on.
     throw corrupt("it is not msgpack");
   }
-  return { items, endAt };
 }
 
 function readFields(id: string, value: Buffer, fields: unknown): BareRecord {
@@ -187,7 +197,8 @@ function readFields(id: string, value: Buffer, fields: unknown): BareRecord {
   }
 }
 
-function readResponse(head: unknown, rest: Uint8Array): ReadResponse {
+function readResponse(answer: Buffer, rest: Uint8Array): ReadResponse {
+  const head = unpack(answer.subarray(SEAL_BYTES));
   if (!Array.isArray(head) || head.length !== 3) throw corrupt("its answer is not status to body");
   const [status, headers, length] = head as unknown[];
   if (asCount(status, 100) > 999) throw corrupt("its status is not one");
@@ -196,6 +207,7 @@ function readResponse(head: unknown, rest: Uint8Array): ReadResponse {
     status: asCount(status, 100),
     headers: headers.map(asHeader),
     bodyLength: length === null ? undefined : asCount(length, 0),
+    bodySeal: answer.subarray(0, SEAL_BYTES),
     rest,
   };
 }

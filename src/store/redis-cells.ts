@@ -4,6 +4,7 @@ import type { Cells } from "../core/resource-ports.ts";
 import { decodeCell, liveCell } from "./cell.ts";
 import { asBytes, asNumber, oneOf, unexpected } from "./redis-call.ts";
 import type { RunScript } from "./redis-call.ts";
+import { sealOf } from "./seal.ts";
 
 /** `run` puts the scripts on the keys of cells. */
 export function redisCells(run: RunScript): Cells {
@@ -18,9 +19,10 @@ export function redisCells(run: RunScript): Cells {
       return { cell: { value: cell.value, revision: cell.revision }, nowMs };
     },
     async writeCell(id, value, revision, retentionMs) {
-      const bytes = value === undefined ? "" : Buffer.from(value);
+      const bytes = Buffer.from(value ?? []);
       const what = value === undefined ? "remove" : "put";
-      const reply = await run("writeCell", id, what, revision, retentionMs, bytes);
+      const seal = sealOf(bytes);
+      const reply = await run("writeCell", id, what, revision, retentionMs, seal, bytes);
       return oneOf<WriteAnswer>(reply, "done", "lost");
     },
   };

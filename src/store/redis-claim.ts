@@ -1,6 +1,7 @@
 /**
- * The claim on Redis: one script, one round trip; where replicas are asked for, a WAIT behind it on the same
- * connection. Decides nothing: the script has.
+ * The claim on Redis: one script, one round trip; where replicas are asked for, a grant counts once they have it.
+ * Decides nothing: the script has. A grant that the replicas do not have stays where it is and is the caller's to give
+ * back.
  */
 import { StoreUnavailable } from "../core/ports.ts";
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
@@ -9,25 +10,45 @@ import { decodeRecord, decodeSummary } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, unexpected } from "./redis-call.ts";
 import type { Reply, RunScript } from "./redis-call.ts";
-import type { ScriptedClient } from "./redis-client.ts";
-import { asStoreError } from "./redis-errors.ts";
+import type { ServerClock } from "./redis-clock.ts";
+import type { Confirm, ReplicaWait } from "./redis-replicas.ts";
 import { summaryAsOf } from "./summary.ts";
 
-/** How many replicas must have a claim before it counts, and how long they are given, in milliseconds. */
-export interface ReplicaWait {
-  readonly wait: number;
-  readonly timeoutMs: number;
+/** What a claim needs beyond its script where replicas are asked for. */
+export interface Confirmation {
+  readonly confirm: Confirm;
+  readonly replicas: ReplicaWait;
 }
 
+/** A claim settles within `timeoutMs`, and what replicas are given. */
 export function claimer(
-  client: ScriptedClient,
   run: RunScript,
+  clock: ServerClock,
   timeoutMs: number,
-  replicas: ReplicaWait | undefined,
+  confirmation: Confirmation | undefined,
 ): (request: ClaimRequest) => Promise<ClaimAnswer> {
   return async (request) => {
+    const startedMs = performance.now();
+    const reply = await within(timeoutMs, askInTime(request, startedMs));
+    const answer = readClaim(request.id, reply);
+    if (answer.kind === "granted" && confirmation !== undefined) {
+      const { confirm, replicas } = confirmation;
+      const leftMs = timeoutMs + replicas.timeoutMs - (performance.now() - startedMs);
+      await within(leftMs, confirmed(confirm, request));
+    }
+    return answer;
+  };
+
+  /** A server whose clock is not known, or was set, says so by refusing; its answer has told its clock. */
+  async function askInTime(request: ClaimRequest, startedMs: number): Promise<Reply> {
+    const untilMs = (): number => (clock.at(startedMs) ?? 0) + timeoutMs;
+    const reply = await ask(request, untilMs());
+    return reply.word === "late" ? ask(request, untilMs()) : reply;
+  }
+
+  function ask(request: ClaimRequest, untilMs: number): Promise<Reply> {
     const { id, token, fingerprint, method, target, route, leaseMs, unknownRetentionMs } = request;
-    const reply = await run(
+    return run(
       "claim",
       id,
       Buffer.from(token, "hex"),
@@ -38,37 +59,26 @@ export function claimer(
       leaseMs,
       unknownRetentionMs,
       request.onUnknown,
+      untilMs,
     );
-    const answer = readClaim(id, reply);
-    if (answer.kind === "granted" && replicas !== undefined) await confirm(request, replicas);
-    return answer;
-  };
-
-  /** WAIT counts what this connection wrote, so it goes down the same one right behind the claim. */
-  async function confirm(
-    { id, token }: ClaimRequest,
-    { wait, timeoutMs: waitMs }: ReplicaWait,
-  ): Promise<void> {
-    let reached: number;
-    try {
-      reached = await within(timeoutMs, client.wait(wait, waitMs));
-    } catch (error) {
-      await giveBack(id, token);
-      throw asStoreError(error);
-    }
-    if (reached >= wait) return;
-    await giveBack(id, token);
-    throw new StoreUnavailable(`Only ${reached} of ${wait} replicas have the claim.`);
   }
+}
 
-  /** Nothing was sent for this claim. Where even this fails, its lease ends it, and the caller is refused anyway. */
-  async function giveBack(id: string, token: string): Promise<void> {
-    await Promise.allSettled([run("release", id, Buffer.from(token, "hex"))]);
+async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise<void> {
+  try {
+    await confirm(id, token);
+  } catch (error) {
+    // Whatever became of this call, the store has taken the claim.
+    if (!(error instanceof StoreUnavailable) || error.asked) throw error;
+    throw new StoreUnavailable(error.message);
   }
 }
 
 function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
   switch (word) {
+    case "late":
+      // It was too long on its way, and the caller has another try.
+      throw new StoreUnavailable("The claim came to Redis after its time.");
     case "granted":
       return { kind: "granted", fence: asNumber(data[0]) };
     case "mismatch": {

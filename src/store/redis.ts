@@ -14,17 +14,21 @@ import type {
   WriteAnswer,
 } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
-import { decodeRecord, decodeSummary, encodeResponseHead } from "./codec.ts";
+import { decodeRecord, decodeSummary, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
-import type { RunScript } from "./redis-call.ts";
+import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
-import type { ReplicaWait } from "./redis-claim.ts";
-import { connect } from "./redis-client.ts";
+import { connect, connectForWait, hangUp } from "./redis-client.ts";
+import type { ScriptedClient } from "./redis-client.ts";
+import { createServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { healthCheck } from "./redis-health.ts";
 import { lister } from "./redis-list.ts";
+import { createOrder } from "./redis-order.ts";
+import { confirmer } from "./redis-replicas.ts";
+import type { ReplicaWait } from "./redis-replicas.ts";
 import { loadScripts } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
@@ -55,17 +59,34 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     throw new Error("Waiting for replicas is not possible with Redis Cluster.");
   }
   let trouble: string | undefined;
-  const { client, subscriber } = connect(address, timeoutMs, loadScripts(), (error) => {
+  const onError = (error: Error): void => {
     trouble = codeWord(error);
-  });
+  };
+  const scripts = loadScripts();
+  const { client, subscriber } = connect(address, timeoutMs, scripts, onError);
+  const waiting =
+    replicas && connectForWait(address, timeoutMs + replicas.timeoutMs, scripts, onError);
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
-  const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
+  const clock = createServerClock();
+  const lineOf = (over: ScriptedClient): Line => ({
+    client: over,
+    timeoutMs,
+    order: createOrder(over, timeoutMs),
+    clock,
+    lastTrouble: () => trouble,
+  });
+  const line = lineOf(client);
+  const run = scriptRunner(line, keyOf);
+  const confirmation =
+    replicas && waiting
+      ? { replicas, confirm: confirmer(waiting, scriptRunner(lineOf(waiting), keyOf), replicas) }
+      : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
   return {
-    claim: claimer(client, run, timeoutMs, replicas),
+    claim: claimer(run, clock, timeoutMs, confirmation),
     complete: (id, token, response, retentionMs) =>
       complete(run, id, bytesOf(token), response, retentionMs),
     release: async (id, token) =>
@@ -82,14 +103,19 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
-    ...redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble)),
+    ...redisCells(scriptRunner(line, cellKeyOf)),
     watch: (id) => signal.watch(id),
-    problems: healthCheck(client, timeoutMs, () => trouble),
+    problems: healthCheck(
+      [client, ...(waiting ? [waiting] : [])],
+      timeoutMs,
+      replicas,
+      () => trouble,
+    ),
     close: async () => {
       signal.close();
-      // Not QUIT: a server that does not answer would keep the process from ending.
-      client.disconnect();
-      subscriber.disconnect();
+      for (const connection of [client, subscriber, waiting]) {
+        if (connection !== undefined) hangUp(connection);
+      }
     },
   };
 }
@@ -105,11 +131,11 @@ async function complete(
   retentionMs: number,
 ): Promise<CompleteAnswer> {
   const { body } = response;
-  const head = encodeResponseHead(response);
+  const answer = encodeAnswer(response);
   const { word, data } =
     body === undefined
-      ? await run("completeBare", id, token, retentionMs, head)
-      : await run("complete", id, token, retentionMs, Buffer.concat([head, body]));
+      ? await run("completeBare", id, token, retentionMs, answer)
+      : await run("complete", id, token, retentionMs, answer, Buffer.from(body));
   if (word === "lost") return { kind: "lost" };
   if (word === "done") return { kind: "done", expiresAtMs: asNumber(data[0]) };
   throw unexpected(word);

@@ -225,14 +225,26 @@ t.test("closed without an answer, garbage, an unasked 101: 502", async (t) => {
   }
 });
 
-t.test("interim answers of the upstream are dropped", async (t) => {
-  const upstream = await startRawUpstream(t, `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`);
+t.test("interim answers are passed on, the 100 and what is this hop's alone are not", async (t) => {
+  const interim = [
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "HTTP/1.1 102 Processing\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X-Hop\r\nX-Hop: 1\r\nLink: </b>\r\n\r\n",
+  ];
+  const upstream = await startRawUpstream(t, interim.join("") + OK);
   const gate = await startGate(t, upstream.url);
-  t.match(await exchangeRaw(t, gate.port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), {
-    status: 200,
-    interim: [],
-  });
-  t.equal(upstream.count(), 1);
+  const client = await connectRaw(t, gate.port);
+  client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const told = await client.until("\r\n\r\nok");
+  t.equal(
+    told.slice(0, told.indexOf("HTTP/1.1 200")),
+    "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n",
+  );
+  t.match(await client.read(), { status: 200, interim: [102, 103] });
+  const old = await connectRaw(t, gate.port);
+  old.send("GET / HTTP/1.0\r\n\r\n");
+  t.match(await old.read(), { status: 200, interim: [] }, "HTTP/1.0 knows none");
+  t.equal(upstream.count(), 2);
 });
 
 t.test(

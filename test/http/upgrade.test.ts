@@ -1,7 +1,9 @@
 /** WebSocket through the tunnel: echo, refusals, and resets on either side that end nothing but their connection. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import type { Duplex } from "node:stream";
+import http from "node:http";
+import net from "node:net";
+import { Duplex } from "node:stream";
 import t from "tap";
 import { WebSocket, WebSocketServer } from "ws";
 import { startGate } from "../support/gate.ts";
@@ -232,6 +234,48 @@ t.test("anything but a WebSocket handshake is refused, and nothing is forwarded"
   );
   t.equal(upstream.count(), 0);
 });
+
+t.test("an upgrade or CONNECT whose body is still to come ends nothing but itself", async (t) => {
+  wrapUnfinishedUpgrades(t);
+  const upstream = await startEcho(t);
+  const gate = await startGate(t, upstream.url);
+  const requests = [
+    HANDSHAKE.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nab"),
+    HANDSHAKE.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na"),
+    HANDSHAKE.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\nzzz"),
+    HANDSHAKE.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\n"),
+    "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\nContent-Length: 5\r\n\r\nab",
+  ];
+  for (const request of requests) {
+    const answer = await exchangeRaw(t, gate.port, request);
+    t.match(answer.json(), { code: "request-invalid", status: 400 }, request);
+    const leaving = await connectRaw(t, gate.port);
+    leaving.send(request);
+    leaving.reset();
+    await leaving.closed;
+  }
+  t.equal((await exchangeRaw(t, gate.port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")).status, 200);
+  t.equal(upstream.count(), 1);
+});
+
+/**
+ * What Node 26 does, on every Node: an upgrade whose body is not all here comes with a stream around its socket, which
+ * is no socket and fails as its socket fails.
+ */
+function wrapUnfinishedUpgrades(t: Teardown): void {
+  const { prototype } = http.Server;
+  const emit = Reflect.get(prototype, "emit") as (...args: unknown[]) => boolean;
+  t.teardown(() => Reflect.set(prototype, "emit", emit));
+  Reflect.set(prototype, "emit", function (this: http.Server, ...args: unknown[]): boolean {
+    const [name, req, socket, head] = args;
+    if ((name !== "upgrade" && name !== "connect") || !(socket instanceof net.Socket)) {
+      return Reflect.apply(emit, this, args);
+    }
+    const wrapper = new Duplex({ read: () => undefined, write: () => undefined });
+    socket.on("error", (error) => wrapper.destroy(error));
+    return Reflect.apply(emit, this, [name, req, wrapper, head]);
+  });
+}
 
 t.test("a stop destroys upgraded connections when the grace is over", async (t) => {
   const { upstream } = await startAcceptor(t);

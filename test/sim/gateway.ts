@@ -8,7 +8,7 @@ import { exchange } from "../../src/flow/exchange.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
-import { DEADLINE_MS, findReads, findRoute, LOCK_LEASE_MS } from "./routes.ts";
+import { DEADLINE_MS, findReads, findRoute, LOCK_LEASE_MS, STORE_TIMEOUT_MS } from "./routes.ts";
 import { linkCells, linkStore, type StoreSite } from "./store-link.ts";
 import type { SimulatedUpstream } from "./upstream.ts";
 
@@ -147,7 +147,13 @@ export class Gateway {
         recordedBytes: () => undefined,
       },
       latency: createLatency(),
-      limits: { leaseMs, deadlineMs: DEADLINE_MS, lockLeaseMs: LOCK_LEASE_MS },
+      limits: {
+        leaseMs,
+        deadlineMs: DEADLINE_MS,
+        // The gateway's own: one time-out behind the second one, past which no claim is taken any more.
+        lateClaimMs: 2 * STORE_TIMEOUT_MS,
+        lockLeaseMs: LOCK_LEASE_MS,
+      },
       background: (work) => void work.catch(defect),
     };
   }

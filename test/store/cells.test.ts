@@ -12,6 +12,7 @@ import { decodeCell, encodeCell } from "../../src/store/cell.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
+import { sealOf } from "../../src/store/seal.ts";
 import type { RedisServer } from "../support/redis-server.ts";
 import { startRedis, until } from "../support/redis-server.ts";
 import { DAY_MS, hex } from "./contract-values.ts";
@@ -42,15 +43,21 @@ function rubbish(): Record<string, Buffer> {
     copy.set(to, at);
     return copy;
   };
+  const resealed = (at: number, to: readonly number[]): Buffer => {
+    const copy = changed(at, to);
+    sealOf(copy.subarray(0, 65)).copy(copy, 65);
+    return copy;
+  };
   return {
     nothing: Buffer.alloc(0),
     text: Buffer.from("canary".repeat(20)),
-    "cut in its head": bytes.subarray(0, 48),
-    "another version": changed(0, [2]),
+    "cut in its head": bytes.subarray(0, 80),
+    "another version": changed(0, [1]),
     "another resource": encodeCell(hex(32), sound),
-    "revision 0": changed(33, [0, 0, 0, 0, 0, 0, 0, 0]),
-    "a revision beyond whole numbers": changed(33, [255, 255, 255, 255, 255, 255, 255, 255]),
-    "a time beyond whole numbers": changed(41, [0, 32, 0, 0, 0, 0, 0, 1]),
+    "a turned bit": changed(48, [1]),
+    "revision 0": resealed(33, [0, 0, 0, 0, 0, 0, 0, 0]),
+    "a revision beyond whole numbers": resealed(33, [255, 255, 255, 255, 255, 255, 255, 255]),
+    "a time beyond whole numbers": resealed(41, [0, 32, 0, 0, 0, 0, 0, 1]),
   };
 }
 
@@ -76,6 +83,15 @@ t.test("what is no cell of this resource is corrupt, and quotes nothing", async 
   for (const [name, bytes] of Object.entries(rubbish())) {
     t.throws(() => decodeCell(LAMP, bytes), RecordCorrupt, name);
     t.throws(() => decodeCell(LAMP, bytes), { message: /^[^:]*: (?!.*canary)[^:]*\.$/u }, name);
+  }
+});
+
+t.test("every bit of a cell that is turned is noticed", async (t) => {
+  const bytes = encodeCell(LAMP, { value: VALUE, revision: 3, expiresAtMs: 9_000_000_000_000 });
+  for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+    const turned = Buffer.from(bytes);
+    turned[bit >> 3] = (turned[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    t.throws(() => decodeCell(LAMP, turned), RecordCorrupt, `bit ${bit}`);
   }
 });
 

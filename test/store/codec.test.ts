@@ -3,6 +3,7 @@ import t from "tap";
 import { RecordCorrupt } from "../../src/core/ports.ts";
 import type { CompletedRecord, StoredRecord } from "../../src/core/record.ts";
 import { decodeRecord, decodeSummary, encodeRecord } from "../../src/store/codec.ts";
+import { sealOf } from "../../src/store/seal.ts";
 
 const nowMs = 1_763_756_471_123;
 const base = {
@@ -42,32 +43,58 @@ t.test("a summary needs no body, and says whether there is one", async (t) => {
   t.match(decodeSummary(base.id, good), summary);
 });
 
+t.test("every bit that is turned, and every cut, is noticed", async (t) => {
+  let noticed = 0;
+  const corrupt = (bytes: Buffer): boolean => {
+    try {
+      decodeRecord(base.id, bytes);
+      return false;
+    } catch (error) {
+      return error instanceof RecordCorrupt;
+    }
+  };
+  for (let bit = 0; bit < good.length * 8; bit += 1) {
+    const turned = Buffer.from(good);
+    turned[bit >> 3] = (turned[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    noticed += corrupt(turned) ? 1 : 0;
+  }
+  t.equal(noticed, good.length * 8);
+  for (let length = 0; length < good.length; length += 1) {
+    t.ok(corrupt(good.subarray(0, length)), `cut to ${length}`);
+  }
+});
+
 t.test("tampered values are corrupt, each of them, and the error quotes nothing", async (t) => {
-  const head = good.subarray(0, 81);
   const fields = ["completed", 3, nowMs, nowMs, nowMs, "POST", "/", "r", ""];
+  /** Sealed as a store would, so that what is inside has to be judged by itself. */
+  const sealed = (packed: Buffer, answer: Buffer = Buffer.alloc(0), body = ""): Buffer => {
+    const head = Buffer.from(good.subarray(0, 89));
+    head.writeUInt32BE(packed.length, 1);
+    head.writeUInt32BE(answer.length, 5);
+    return Buffer.concat([head, packed, answer, sealOf(head, packed, answer), Buffer.from(body)]);
+  };
   const withFields = (at: number, value: unknown): Buffer =>
-    Buffer.concat([head, pack(fields.with(at, value as string))]);
-  const withAnswer = (answer: unknown, body = ""): Buffer =>
-    Buffer.concat([head, pack(fields), pack(answer), Buffer.from(body)]);
+    sealed(pack(fields.with(at, value as string)));
+  const withAnswer = (answer: unknown, body = "", seal = sealOf(Buffer.from(body))): Buffer =>
+    sealed(pack(fields), Buffer.concat([seal, pack(answer)]), body);
   const byteAt = (at: number, byte: number): Buffer => {
     const bytes = Buffer.from(good);
     bytes[at] = byte;
     return bytes;
   };
+  t.equal(decodeRecord(base.id, withAnswer([200, [["A", "b"]], 1], "x")).state, "completed");
   const tampered: Record<string, Buffer> = {
     empty: Buffer.alloc(0),
-    "head only": head,
-    "another version": byteAt(0, 2),
-    "another id": byteAt(1, 0xff),
-    "not msgpack": Buffer.concat([head, Buffer.from([0xc1, 0xc1])]),
-    "cut inside the fields": good.subarray(0, 90),
-    "a map for fields": Buffer.concat([head, pack({ state: "completed" })]),
-    "too few fields": Buffer.concat([head, pack(fields.slice(1))]),
+    "head only": good.subarray(0, 89),
+    "another version": byteAt(0, 1),
+    "another id": byteAt(9, 0xff),
+    "fields longer than all of it": byteAt(1, 0xff),
+    "not msgpack": sealed(Buffer.from([0xc1, 0xc1])),
+    "cut inside the fields": good.subarray(0, 100),
+    "a map for fields": sealed(pack({ state: "completed" })),
+    "too few fields": sealed(pack(fields.slice(1))),
     "an unknown state": withFields(0, "canary"),
-    "an unknown reason": Buffer.concat([
-      head,
-      pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary"]),
-    ]),
+    "an unknown reason": sealed(pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary"])),
     "fence 0": withFields(1, 0),
     "a fractional fence": withFields(1, 1.5),
     "a negative time": withFields(2, -1),
@@ -75,11 +102,16 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
     "a time too large": withFields(4, 2n ** 63n),
     "a method that is no text": withFields(5, 7),
     "a target that is no text": withFields(6, null),
-    "an answer in flight": Buffer.concat([
-      head,
+    "an answer in flight": sealed(
       pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", ""]),
-      pack([200, [], 0]),
-    ]),
+      Buffer.concat([sealOf(Buffer.alloc(0)), pack([200, [], 0])]),
+    ),
+    "a body in flight": sealed(
+      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", ""]),
+      Buffer.alloc(0),
+      "canary",
+    ),
+    "a body that is not the sealed one": withAnswer([200, [], 1], "x", sealOf(Buffer.from("y"))),
     "a body that is cut": good.subarray(0, good.length - 1),
     "a body that is too long": Buffer.concat([good, Buffer.from("x")]),
     "a body where there is none": withAnswer([200, [], null], "canary"),

@@ -105,30 +105,3 @@ t.test("waiting for replicas is refused with Cluster", async (t) => {
     /Cluster/u,
   );
 });
-
-t.test("WAIT: one replica there is enough, two are not, and the claim is given back", async (t) => {
-  const primary = await startRedis(t);
-  const replica = await startRedis(t, { replicaOf: primary });
-  await until(async () => (await primary.cli("WAIT", "1", "100")) === "1");
-  const open = (wait: number): Store => {
-    const replicas = { wait, timeoutMs: 1000 };
-    const store = createRedisStore({
-      url: primary.url,
-      timeoutMs: 2000,
-      keyPrefix: "w:",
-      replicas,
-    });
-    t.teardown(() => store.close());
-    return store;
-  };
-  const one = open(1);
-  const two = open(2);
-  await until(async () => [...(await one.problems()), ...(await two.problems())].length === 0);
-  await worksOn(t, one);
-  const claim = claimOf();
-  await t.rejects(two.claim(claim), { message: "Only 1 of 2 replicas have the claim." });
-  t.equal(await one.inspect(claim.id), undefined);
-  await replica.kill();
-  await t.rejects(one.claim(claim), { message: "Only 0 of 1 replicas have the claim." });
-  t.equal(await one.inspect(claim.id), undefined);
-});

@@ -93,12 +93,21 @@ t.test("Lua and TypeScript write the same bytes for the same record", async (t) 
       "1",
       `t:{${claim.id}}`,
     );
-  // msgpackr writes a large integer as signed, cmsgpack as unsigned: the one difference, and both read both.
-  const integers = (bytes: string): string => bytes.replaceAll("d3000001", "cf000001");
+  // msgpackr writes a large integer as signed, cmsgpack as unsigned: the one difference, and both read both. The seals
+  // differ by it, and each is checked where it is read.
+  const integers = (bytes: string): string => {
+    const value = Buffer.from(bytes.replaceAll("d3000001", "cf000001"), "hex");
+    const sealAt = 89 + value.readUInt32BE(1) + value.readUInt32BE(5);
+    return value.fill(0, sealAt, sealAt + 16).toString("hex");
+  };
   const agree = async (state: string): Promise<void> => {
     const record = await store.inspect(claim.id);
     t.equal(record?.state, state);
-    t.equal(record && integers(encodeRecord(record).toString("hex")), await stored(), state);
+    t.equal(
+      record && integers(encodeRecord(record).toString("hex")),
+      integers(await stored()),
+      state,
+    );
   };
   await store.claim(claim);
   await agree("in-flight");

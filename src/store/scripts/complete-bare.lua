@@ -5,7 +5,7 @@
 -- ARGV[1]:   record id, 32 bytes
 -- ARGV[2]:   token, 16 bytes
 -- ARGV[3]:   retention in milliseconds
--- ARGV[4]:   response head
+-- ARGV[4]:   answer, see codec.ts
 -- Returns:   {done, expiresAtMs}, {lost} or {corrupt}
 
 local record, corrupt = read(ARGV[1])

@@ -1,9 +1,17 @@
 -- The prelude that the loader puts in front of every script: the bytes of a record, read and written.
--- The layout is codec.ts's: version(1) id(32) fingerprint(32) token(16) msgpack-fields [response-head body].
--- A response head and its body are never parsed here; they travel as the bytes behind the head (`tail`).
+-- The layout is codec.ts's:
+--   version(1) fields-length(4) answer-length(4) id(32) fingerprint(32) token(16) msgpack-fields [answer] seal(16) [body]
+-- An answer and its body are never parsed or digested here: the gateway seals the body, and the answer carries that seal.
 
 local key = KEYS[1]
-local VERSION, FIELDS_AT = '\1', 81
+local VERSION, FIELDS_AT, SEAL_BYTES = '\2', 89, 16
+
+-- As seal.ts: the first 16 bytes of the SHA-1.
+local function seal_of(sealed)
+  local hex = redis.sha1hex(sealed)
+  local function word(at) return tonumber(hex:sub(at, at + 7), 16) end
+  return struct.pack('>I4I4I4I4', word(1), word(9), word(17), word(25))
+end
 
 -- Whole milliseconds on the server's clock, the only clock that judges leases and retention.
 local function clock()
@@ -22,14 +30,18 @@ local function read(id)
   local value = redis.pcall('GET', key)
   if type(value) == 'table' then return nil, true end
   if not value then return nil end
-  if #value <= FIELDS_AT or value:sub(1, 1) ~= VERSION or value:sub(2, 33) ~= id then return nil, true end
-  local readable, stop, fields = pcall(cmsgpack.unpack_one, value, FIELDS_AT)
+  if #value <= FIELDS_AT or value:sub(1, 1) ~= VERSION or value:sub(10, 41) ~= id then return nil, true end
+  local fieldsLength, answerLength = struct.unpack('>I4I4', value, 2)
+  local sealAt = FIELDS_AT + fieldsLength + answerLength
+  if value:sub(sealAt + 1, sealAt + SEAL_BYTES) ~= seal_of(value:sub(1, sealAt)) then return nil, true end
+  local readable, fields = pcall(cmsgpack.unpack, value:sub(FIELDS_AT + 1, FIELDS_AT + fieldsLength))
   if not readable or type(fields) ~= 'table' or #fields ~= 9 then return nil, true end
   local record = {
     value = value,
+    bodyAt = sealAt + SEAL_BYTES,
     id = id,
-    fingerprint = value:sub(34, 65),
-    token = value:sub(66, 81),
+    fingerprint = value:sub(42, 73),
+    token = value:sub(74, 89),
     state = fields[1],
     fence = fields[2],
     createdAtMs = fields[3],
@@ -39,7 +51,6 @@ local function read(id)
     target = fields[7],
     route = fields[8],
     reason = fields[9],
-    tailAt = stop,
   }
   local sound = STATES[record.state] and whole(record.fence, 1) and whole(record.createdAtMs, 0)
     and whole(record.expiresAtMs, 0) and whole(record.changedAtMs, 0) and type(record.method) == 'string'
@@ -55,21 +66,21 @@ local function state_of(record, now)
   return record.state
 end
 
--- The value without the body: head and response head.
+-- The value without the body.
 local function summary(record)
-  if record.tailAt < 0 then return record.value end
-  local readable, stop = pcall(cmsgpack.unpack_one, record.value, record.tailAt)
-  if not readable or stop < 0 then return record.value end
-  return record.value:sub(1, stop)
+  return record.value:sub(1, record.bodyAt)
 end
 
--- Writes the record with `tail` behind its head, to be forgotten at its own expiresAtMs.
-local function put(record, tail)
+-- Writes the record, sealed, with the answer and the body where there are any, to be forgotten at its own expiresAtMs.
+local function put(record, answer, body)
+  answer = answer or ''
   local fields = cmsgpack.pack({
     record.state, record.fence, record.createdAtMs, record.expiresAtMs, record.changedAtMs,
     record.method, record.target, record.route, record.reason,
   })
-  local value = VERSION .. record.id .. record.fingerprint .. record.token .. fields .. (tail or '')
+  local lengths = struct.pack('>I4I4', #fields, #answer)
+  local sealed = VERSION .. lengths .. record.id .. record.fingerprint .. record.token .. fields .. answer
+  local value = sealed .. seal_of(sealed) .. (body or '')
   redis.call('SET', key, value, 'PXAT', string.format('%.0f', record.expiresAtMs))
 end
 
@@ -79,14 +90,14 @@ local function settled()
 end
 
 -- The shared end of both completions; `complete` and `complete-bare` differ in their right to write when memory is full.
-local function complete(record, token, retentionMs, response)
+local function complete(record, token, retentionMs, answer, body)
   local now = clock()
   local state = state_of(record, now)
   if not state or record.token ~= token then return { 'lost' } end
   if state == 'completed' then return { 'done', record.expiresAtMs } end
   record.state, record.reason = 'completed', ''
   record.changedAtMs, record.expiresAtMs = now, now + retentionMs
-  put(record, response)
+  put(record, answer, body)
   settled()
   return { 'done', record.expiresAtMs }
 end

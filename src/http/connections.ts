@@ -1,0 +1,97 @@
+/**
+ * Who gets which connection to the upstream. A connection rests after its answer: bytes that come late, which nobody
+ * asked for, then meet nobody's request. Bounds how many there are; opens nothing and sends nothing itself.
+ */
+
+export interface Lane {
+  /** Broken or spent: no request may go this way. */
+  readonly over: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * Long enough for what an upstream sends behind its answer, in one go or after a moment's thought. Connections are used
+ * sooner where there is no other and none may be opened.
+ */
+const REST_MS = 50;
+
+export interface Caller<L> {
+  use(lane: L): void;
+  /** There will be none any more. */
+  giveUp(): void;
+}
+
+interface Resting<L> {
+  readonly lane: L;
+  readonly sinceMs: number;
+}
+
+export class Connections<L extends Lane> {
+  readonly #limit: number;
+  readonly #open: () => L;
+  readonly #busy = new Set<L>();
+  /** In the order in which they came free. */
+  #resting: Resting<L>[] = [];
+  readonly #waiting = new Set<Caller<L>>();
+
+  constructor(limit: number, open: () => L) {
+    this.#limit = limit;
+    this.#open = open;
+  }
+
+  /** Hands over a connection, now or when one is free, unless what is returned is called before. */
+  take(caller: Caller<L>): () => void {
+    this.#waiting.add(caller);
+    this.#serve();
+    return () => void this.#waiting.delete(caller);
+  }
+
+  /** The call is over; the connection is the next one's, or rests. */
+  giveBack(lane: L): void {
+    if (!this.#busy.delete(lane)) return;
+    if (lane.over) void lane.close();
+    else this.#resting.push({ lane, sinceMs: performance.now() });
+    this.#serve();
+  }
+
+  /** It broke while nobody used it. */
+  remove(lane: L): void {
+    this.#resting = this.#resting.filter((each) => each.lane !== lane);
+  }
+
+  /** Tells those who wait that there is none for them, and closes all there are. */
+  async close(): Promise<void> {
+    const lanes = [...this.#busy, ...this.#resting.map(({ lane }) => lane)];
+    const waiting = [...this.#waiting];
+    this.#resting = [];
+    this.#waiting.clear();
+    for (const caller of waiting) caller.giveUp();
+    await Promise.all(lanes.map((lane) => lane.close()));
+  }
+
+  #serve(): void {
+    for (const caller of this.#waiting) {
+      const lane = this.#free();
+      if (lane === undefined) return;
+      this.#waiting.delete(caller);
+      this.#busy.add(lane);
+      caller.use(lane);
+    }
+  }
+
+  /** The one that has just rested enough, so that those that are not needed grow old; then a new one; then any. */
+  #free(): L | undefined {
+    const restedMs = performance.now() - REST_MS;
+    let at = this.#resting.length - 1;
+    for (; at >= 0; at -= 1) {
+      const each = this.#resting[at];
+      if (each !== undefined && each.sinceMs <= restedMs) break;
+    }
+    if (at < 0) {
+      if (this.#busy.size + this.#resting.length < this.#limit) return this.#open();
+      at = 0;
+    }
+    const [found] = this.#resting.splice(at, 1);
+    return found?.lane;
+  }
+}
