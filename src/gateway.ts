@@ -90,6 +90,9 @@ function openLocks(config: GatewayConfig, store: Store): Locks {
   });
 }
 
+/** What the store's clock and this process's may drift apart between two calls. */
+const CLOCK_SLACK_MS = 50;
+
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */
 const LOCK_ROUNDS = 2;
 
@@ -160,6 +163,7 @@ export function createServing(
     limits: {
       leaseMs: config.store.leaseMs,
       deadlineMs: up.timeoutMs,
+      lateClaimMs: config.store.timeoutMs + CLOCK_SLACK_MS,
       // A look at the resource and the write, and what is read and written of it in the store around them.
       lockLeaseMs: 2 * up.timeoutMs + 4 * config.store.timeoutMs + 1000,
     },

@@ -23,7 +23,8 @@ import type {
 /**
  * The four transitions of the line. Every call settles within the store's time-out; it rejects only with
  * `StoreUnavailable`, `StoreFull` or `RecordCorrupt`, and after `StoreUnavailable` the write may or may not have
- * happened.
+ * happened, or may happen yet. A claim is not taken any more once a second time-out has passed since: nobody would own
+ * it.
  */
 export interface ClaimStore {
   claim(request: ClaimRequest): Promise<ClaimAnswer>;
@@ -92,6 +93,17 @@ export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells
 export class StoreUnavailable extends Error {
   override readonly name: string = "StoreUnavailable";
   readonly code: string = "STORE_UNAVAILABLE";
+  readonly #asked: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly asked?: false } = {}) {
+    super(message, options);
+    this.#asked = options.asked !== false;
+  }
+
+  /** `false`: the store was not even asked, so nothing was written and nothing will be. */
+  get asked(): boolean {
+    return this.#asked;
+  }
 }
 
 /** The store answered that it has no room. Nothing was written. */

@@ -26,9 +26,8 @@ export async function claim(
   deps: FlowDeps,
 ): Promise<Claimed> {
   const { policy, method, target } = admitted;
-  const request: ClaimRequest = {
+  const request: Asking = {
     id,
-    token: deps.newToken(),
     fingerprint,
     method,
     target,
@@ -47,30 +46,62 @@ export async function claim(
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt" };
     if (!(error instanceof StoreUnavailable)) throw error;
-    // The claim may have been granted without our hearing of it. Nothing was sent, so it can be given back.
-    releaseLater(
-      { id, token: request.token, leaseEndsMs: deps.clock.monotonicMs() + request.leaseMs },
-      deps,
-    );
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };
   }
 }
 
-async function ask(request: ClaimRequest, deps: FlowDeps): Promise<Claimed> {
-  const leaseEndsMs = deps.clock.monotonicMs() + request.leaseMs;
-  let answer: ClaimAnswer;
+/** Each time it is asked, it is asked with a token of its own. */
+type Asking = Omit<ClaimRequest, "token">;
+
+/** Whether the store may have taken the claim, or may take it yet, although it was not heard to. */
+interface Doubt {
+  maybeTaken: boolean;
+}
+
+/**
+ * DANGER: the store may do a call of which no reply came, and do it later. Were its token used for the next question
+ * of a waiting duplicate, "granted" could be an answer to the old one, and its lease be counted too long.
+ */
+async function ask(asking: Asking, deps: FlowDeps): Promise<Claimed> {
+  const leaseEndsMs = deps.clock.monotonicMs() + asking.leaseMs;
+  const { id } = asking;
+  const token = deps.newToken();
+  const request: ClaimRequest = { ...asking, token };
+  const doubt: Doubt = { maybeTaken: false };
+  let answer: ClaimAnswer | undefined;
   try {
-    answer = await deps.store.claim(request);
+    answer = await askTwice(request, doubt, deps);
+  } finally {
+    // What was not heard of may have been granted, or will be. Nothing was sent, so it can be given back.
+    if (doubt.maybeTaken && answer?.kind !== "granted") releaseLater({ id, token }, deps);
+  }
+  if (answer.kind !== "granted") return answer;
+  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
+  return { kind: "granted", owned };
+}
+
+async function askTwice(request: ClaimRequest, doubt: Doubt, deps: FlowDeps): Promise<ClaimAnswer> {
+  try {
+    return await askOnce(request, doubt, deps);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     // Safe only because a claim is idempotent by its token: the second answer tells what the first call did.
-    answer = await deps.store.claim(request);
+    return askOnce(request, doubt, deps);
   }
-  if (answer.kind !== "granted") return answer;
-  const { id, token } = request;
-  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
-  return { kind: "granted", owned };
+}
+
+async function askOnce(
+  request: ClaimRequest,
+  doubt: Doubt,
+  { store }: FlowDeps,
+): Promise<ClaimAnswer> {
+  try {
+    return await store.claim(request);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable) || error.asked) doubt.maybeTaken = true;
+    throw error;
+  }
 }
 
 /** Locks a granted key on the nodes, where there are any. The claim decides; the lock only ever says no. */
@@ -86,7 +117,7 @@ async function confirm(claimed: Claimed, deps: FlowDeps): Promise<Claimed> {
 }
 
 async function waitForTurn(
-  request: ClaimRequest,
+  request: Asking,
   first: Claimed,
   timeoutMs: number,
   gone: AbortSignal,

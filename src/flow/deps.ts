@@ -31,6 +31,8 @@ export interface FlowDeps {
     readonly leaseMs: number;
     /** Bound of one call to the upstream, from the claim to the last byte of its answer. */
     readonly deadlineMs: number;
+    /** For how long after the store's silence a claim may be taken yet. */
+    readonly lateClaimMs: number;
     /** How long a resource's lock is held at most: a look at the resource and one call, each up to `deadlineMs`. */
     readonly lockLeaseMs: number;
   };

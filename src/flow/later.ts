@@ -22,7 +22,7 @@ export interface Owned {
 
 export type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;
 
-type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background">;
+type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background" | "limits">;
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
@@ -41,9 +41,24 @@ export function writeLater(
   deps.background(work());
 }
 
-/** Gives a claim back whose grant may have been lost on its way to us. */
-export function releaseLater(lease: Lease, deps: LaterDeps): void {
-  const write = (): Promise<WriteAnswer> => deps.store.release(lease.id, lease.token);
+/**
+ * How long a claim is given back that nobody owns, long past its lease: nothing was sent for it, and only this process
+ * knows. Without it the key would have an unknown outcome that never was.
+ */
+const GIVE_BACK_FOR_MS = 60 * 60 * 1000;
+
+/** Gives a claim back whose grant may have been lost on its way to us, or may come yet. */
+export function releaseLater({ id, token }: Pick<Lease, "id" | "token">, deps: LaterDeps): void {
+  const { store, clock, limits } = deps;
+  const startedMs = clock.monotonicMs();
+  const write = async (): Promise<WriteAnswer> => {
+    const early = clock.monotonicMs() - startedMs < limits.lateClaimMs;
+    const answer = await store.release(id, token);
+    // DANGER: a claim that is still on its way would be taken after this, and stand without an owner.
+    if (early) throw new StoreUnavailable("The claim may be taken yet.");
+    return answer;
+  };
+  const lease = { id, token, leaseEndsMs: startedMs + GIVE_BACK_FOR_MS };
   // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
   deps.background(untilWritten(lease, write, deps).then(() => undefined));
 }

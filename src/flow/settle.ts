@@ -31,7 +31,7 @@ export type Settled =
   /** The key is free again. */
   | { readonly kind: "released" }
   | { readonly kind: "unknown" }
-  /** The record is no longer this claim's. `record` is what stands there now, `undefined` where nothing does. */
+  /** The record is no longer this claim's. `record` is what stands there now for this request, if anything does. */
   | { readonly kind: "lost"; readonly record: StoredRecord | undefined }
   /** Lost, and what stands there now cannot be read. */
   | { readonly kind: "lost-unreadable" };
@@ -94,7 +94,7 @@ async function complete(
     const answer = await write();
     if (answer.kind === "done") return { kind: "recorded", expiresAtMs: answer.expiresAtMs };
     deps.observer.lostWrite("complete");
-    return await whatStandsThere(owned.id, deps);
+    return await whatStandsThere(owned, deps);
   } catch (error) {
     // The caller gets the true answer; its retries are told that the record is damaged, never another answer.
     if (error instanceof RecordCorrupt) return { kind: "not-recorded" };
@@ -150,9 +150,12 @@ async function completeOrShrink(
   }
 }
 
-async function whatStandsThere(id: string, deps: FlowDeps): Promise<Settled> {
+async function whatStandsThere({ id, request }: Owned, deps: FlowDeps): Promise<Settled> {
   try {
-    return { kind: "lost", record: await deps.store.inspect(id) };
+    const record = await deps.store.inspect(id);
+    // DANGER: the key may name another request by now, whose answer is not this caller's to have.
+    const same = record?.fingerprint === request.fingerprint;
+    return { kind: "lost", record: same ? record : undefined };
   } catch (error) {
     if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) {
       return { kind: "lost-unreadable" };

@@ -36,8 +36,8 @@ export function answerSettled(told: Told, settled: Settled, about: About, deps: 
     case "unknown":
       return answerForwarded(forwarded, "outcome-unknown", about);
     case "lost":
-      // Somebody else owns the record now: whatever it says is what every caller gets. Only where an operator has
-      // forgotten it is there nothing that this answer could contradict.
+      // Somebody else owns the record now: whatever it says is what every caller gets. Only where it was forgotten, or
+      // is another request's by now, is there nothing that this answer could contradict.
       return settled.record === undefined
         ? answerForwarded(forwarded, "not-recorded", about)
         : dropping(forwarded, answerRecord(settled.record, about, deps));

@@ -2,6 +2,7 @@
  * The bytes of an upstream's answers, read strictly by RFC 9112: where an answer begins and ends, and whether it is one.
  * undici's parser comes after this and is more lenient. Interim answers end here. Holds no socket and keeps no body.
  */
+import { readHead, type Framing } from "./answer-head.ts";
 
 /** What the bytes come to. `bytes` belong to the answer; what came behind them is left out. */
 export type Heard =
@@ -20,17 +21,12 @@ const LINE_BYTES = 1024;
 /** The upstream may say for long that it is at it, but not without end. */
 const INTERIM_ANSWERS = 1000;
 
+const EMPTY_LINE = Buffer.from("\r\n\r\n");
 const CR = 13;
 const LF = 10;
 
-/**
- * Status line and field lines, with no folded line (RFC 9112 §5.2), no bare CR or LF and no other control character. The
- * space behind the status is often left out where there is no reason, and nothing can be mistaken for that.
- */
-const HEAD =
-  /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t -~\x80-\xff]*)?\r\n(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*\r\n)*\r\n$/;
+/** Of a trailer section. */
 const FIELD_LINE = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*$/;
-const FRAMING = /^(content-length|transfer-encoding):[\t ]*(.*?)[\t ]*\r$/gim;
 /** Up to 2^52 bytes, and extensions that are let be. */
 const CHUNK_LINE = /^0*([\dA-Fa-f]{1,13})(?:;[\t -~\x80-\xff]*)?$/;
 
@@ -57,18 +53,18 @@ export class AnswerReader {
     if (this.#state !== "head") return this.#readBody(chunk, 0);
     let bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
     for (;;) {
-      const end = bytes.indexOf("\r\n\r\n");
+      const end = bytes.indexOf(EMPTY_LINE);
       if ((end < 0 ? bytes.length : end) > HEAD_BYTES) return MALFORMED;
       if (end < 0) {
         this.#held = bytes;
         return mayBecomeHead(bytes) ? NOTHING_YET : MALFORMED;
       }
-      const head = bytes.toString("latin1", 0, end + 4);
-      const [, version, status] = HEAD.exec(head) ?? [];
-      if (version === undefined || status === undefined || status === "101") return MALFORMED;
-      if (!status.startsWith("1")) {
+      const head = readHead(bytes, end + 4, this.#method);
+      if (head === undefined || head.status === 101) return MALFORMED;
+      if (head.status >= 200) {
         this.#held = undefined;
-        return this.#frame(head, version, status) ? this.#readBody(bytes, end + 4) : MALFORMED;
+        this.#expect(head.framing);
+        return this.#readBody(bytes, end + 4);
       }
       // RFC 9110 §15.2: interim answers, asked for or not, are no answer. undici breaks off at a 100.
       this.#interim += 1;
@@ -77,34 +73,9 @@ export class AnswerReader {
     }
   }
 
-  /** RFC 9112 §6.3, with everything refused that it calls faulty. */
-  #frame(head: string, version: string, status: string): boolean {
-    let length: string | undefined;
-    let coding: string | undefined;
-    for (const [, name, value] of head.matchAll(FRAMING)) {
-      const isLength = name?.length === "content-length".length;
-      if ((isLength ? length : coding) !== undefined) return false;
-      if (isLength) length = value;
-      else coding = value?.toLowerCase();
-    }
-    if (length !== undefined && (coding !== undefined || !/^\d{1,15}$/.test(length))) return false;
-    // Another coding would lose the field that names it, and with it what the body means.
-    if (coding !== undefined && (coding !== "chunked" || version === "0")) return false;
-    if (this.#method === "HEAD" || status === "204" || status === "304") {
-      this.#expectBytes(0);
-    } else if (coding !== undefined) {
-      this.#state = "chunk-line";
-    } else if (length !== undefined) {
-      this.#expectBytes(Number(length));
-    } else {
-      this.#state = "to-close";
-    }
-    return true;
-  }
-
-  #expectBytes(count: number): void {
-    this.#state = "length";
-    this.#leftBytes = count;
+  #expect(framing: Framing): void {
+    this.#state = framing.kind === "chunked" ? "chunk-line" : framing.kind;
+    if (framing.kind === "length") this.#leftBytes = framing.bytes;
   }
 
   /** Everything before `from` is the head, and goes along. */
@@ -183,5 +154,6 @@ function mayBecomeHead(bytes: Buffer): boolean {
 }
 
 function ended(bytes: Buffer, at: number): Heard {
-  return { kind: "end", bytes: bytes.subarray(0, at), more: at < bytes.length };
+  const more = at < bytes.length;
+  return { kind: "end", bytes: more ? bytes.subarray(0, at) : bytes, more };
 }

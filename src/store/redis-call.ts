@@ -5,7 +5,10 @@
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { within } from "./deadline.ts";
 import type { ScriptedClient } from "./redis-client.ts";
-import { asStoreError } from "./redis-errors.ts";
+import type { ServerClock } from "./redis-clock.ts";
+import { asStoreError, codeWord } from "./redis-errors.ts";
+import { ReplyMisplaced } from "./redis-order.ts";
+import type { Order } from "./redis-order.ts";
 import type { ScriptName } from "./redis-scripts.ts";
 
 /** What a script answered. */
@@ -21,31 +24,52 @@ export type RunScript = (
   ...args: readonly (string | Buffer | number)[]
 ) => Promise<Reply>;
 
-/** `lastTrouble`: the word of the last connection error. */
-export function scriptRunner(
-  client: ScriptedClient,
-  keyOf: (id: string) => string,
-  timeoutMs: number,
-  lastTrouble: () => string | undefined,
-): RunScript {
+export interface Line {
+  readonly client: ScriptedClient;
+  readonly timeoutMs: number;
+  readonly order: Order;
+  readonly clock: ServerClock;
+  /** The word of the last connection error. */
+  readonly lastTrouble: () => string | undefined;
+}
+
+export function scriptRunner(line: Line, keyOf: (id: string) => string): RunScript {
+  const { client, timeoutMs, order, clock, lastTrouble } = line;
   return async (script, id, ...args) => {
     // DANGER: a Cluster client without slots keeps a call until it has some, long after the caller was refused, and a
     // claim that runs then has no owner.
     if (client.status !== "ready") {
-      throw new StoreUnavailable(`Redis is not connected (${lastTrouble() ?? "connecting"}).`);
+      throw new StoreUnavailable(`Redis is not connected (${lastTrouble() ?? "connecting"}).`, {
+        asked: false,
+      });
     }
-    try {
-      const call = client[`${script}RecordBuffer`](keyOf(id), Buffer.from(id, "hex"), ...args);
-      return readReply(await within(timeoutMs, call));
-    } catch (error) {
-      throw asStoreError(error);
+    const name = order.nextCall();
+    const askedAtMs = performance.now();
+    const call = client[`${script}RecordBuffer`](keyOf(id), Buffer.from(id, "hex"), ...args, name);
+    const answer = await inTime(call, timeoutMs, order);
+    const reply = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
+    const [serverMs, echo] = reply.slice(-2);
+    if (!Buffer.isBuffer(echo) || echo.toString("latin1") !== name) {
+      order.broken();
+      throw new ReplyMisplaced();
     }
+    clock.heard(askedAtMs, asNumber(serverMs));
+    return readReply(reply.slice(0, -2));
   };
 }
 
-function readReply(reply: unknown): Reply {
-  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpected("no list");
-  const [word, ...data] = reply as [Buffer, ...unknown[]];
+async function inTime(call: Promise<unknown>, timeoutMs: number, order: Order): Promise<unknown> {
+  try {
+    return await within(timeoutMs, call);
+  } catch (error) {
+    // The client has the same time-out as the call.
+    if (error instanceof StoreUnavailable || codeWord(error) === "TIMEOUT") order.doubt();
+    throw asStoreError(error);
+  }
+}
+
+function readReply([word, ...data]: readonly unknown[]): Reply {
+  if (!Buffer.isBuffer(word)) throw unexpected("no word");
   if (word.toString("latin1") === "corrupt") {
     throw new RecordCorrupt("The stored record cannot be read: Redis holds something else there.");
   }

@@ -3,12 +3,14 @@
  * Decides nothing: the script has. A grant that the replicas do not have stays where it is and is the caller's to give
  * back.
  */
+import { StoreUnavailable } from "../core/ports.ts";
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, unexpected } from "./redis-call.ts";
 import type { Reply, RunScript } from "./redis-call.ts";
+import type { ServerClock } from "./redis-clock.ts";
 import type { Confirm, ReplicaWait } from "./redis-replicas.ts";
 import { summaryAsOf } from "./summary.ts";
 
@@ -21,13 +23,32 @@ export interface Confirmation {
 /** A claim settles within `timeoutMs`, and what replicas are given. */
 export function claimer(
   run: RunScript,
+  clock: ServerClock,
   timeoutMs: number,
   confirmation: Confirmation | undefined,
 ): (request: ClaimRequest) => Promise<ClaimAnswer> {
   return async (request) => {
     const startedMs = performance.now();
+    const reply = await within(timeoutMs, askInTime(request, startedMs));
+    const answer = readClaim(request.id, reply);
+    if (answer.kind === "granted" && confirmation !== undefined) {
+      const { confirm, replicas } = confirmation;
+      const leftMs = timeoutMs + replicas.timeoutMs - (performance.now() - startedMs);
+      await within(leftMs, confirmed(confirm, request));
+    }
+    return answer;
+  };
+
+  /** A server whose clock is not known, or was set, says so by refusing; its answer has told its clock. */
+  async function askInTime(request: ClaimRequest, startedMs: number): Promise<Reply> {
+    const untilMs = (): number => (clock.at(startedMs) ?? 0) + timeoutMs;
+    const reply = await ask(request, untilMs());
+    return reply.word === "late" ? ask(request, untilMs()) : reply;
+  }
+
+  function ask(request: ClaimRequest, untilMs: number): Promise<Reply> {
     const { id, token, fingerprint, method, target, route, leaseMs, unknownRetentionMs } = request;
-    const reply = await run(
+    return run(
       "claim",
       id,
       Buffer.from(token, "hex"),
@@ -38,19 +59,26 @@ export function claimer(
       leaseMs,
       unknownRetentionMs,
       request.onUnknown,
+      untilMs,
     );
-    const answer = readClaim(id, reply);
-    if (answer.kind === "granted" && confirmation !== undefined) {
-      const { confirm, replicas } = confirmation;
-      const leftMs = timeoutMs + replicas.timeoutMs - (performance.now() - startedMs);
-      await within(leftMs, confirm(id, token));
-    }
-    return answer;
-  };
+  }
+}
+
+async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise<void> {
+  try {
+    await confirm(id, token);
+  } catch (error) {
+    // Whatever became of this call, the store has taken the claim.
+    if (!(error instanceof StoreUnavailable) || error.asked) throw error;
+    throw new StoreUnavailable(error.message);
+  }
 }
 
 function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
   switch (word) {
+    case "late":
+      // It was too long on its way, and the caller has another try.
+      throw new StoreUnavailable("The claim came to Redis after its time.");
     case "granted":
       return { kind: "granted", fence: asNumber(data[0]) };
     case "mismatch": {

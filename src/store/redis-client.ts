@@ -51,12 +51,13 @@ export function connect(
     ...connection,
     lazyConnect: true,
     enableAutoPipelining: false,
-    // SUBSCRIBE may safely run twice, so here commands may wait for the connection and be sent again.
+    // SUBSCRIBE may safely run twice, so here commands may wait for the connection.
     enableOfflineQueue: true,
-    autoResubscribe: true,
+    // DANGER: where ioredis subscribes again by itself and is refused, nobody hears of it, and the process ends.
+    autoResubscribe: false,
   });
-  client.on("error", onError);
-  subscriber.on("error", onError);
+  onTrouble(client, onError);
+  onTrouble(subscriber, onError);
   return { client, subscriber };
 }
 
@@ -72,10 +73,46 @@ export function connectInOrder(
   const { where } = target;
   const client =
     where.kind === "cluster"
-      ? new Cluster([...where.nodes], { ...clusterOptions(connection), ...inOrder })
+      ? new Cluster([...where.nodes], clusterOptions(connection))
       : new Redis(connection);
-  client.on("error", onError);
+  if (client instanceof Redis) onTrouble(client, onError);
+  else client.on("error", onError);
   return client;
+}
+
+function onTrouble(client: Redis, onError: (error: Error) => void): void {
+  client.on("error", (error: Error) => {
+    onError(error);
+    // DANGER: after a SELECT that was refused (a server that is loading), ioredis goes on with database 0, where none
+    // of our records are.
+    if (client.status === "connect" || isSelect(error)) client.stream.destroy();
+  });
+  // DANGER: where Sentinel tells of a failover while ioredis is just asking it for the primary, ioredis ends the client
+  // for good, and the gateway would be without its store until somebody restarts it.
+  let attempts = 0;
+  client.on("ready", () => {
+    attempts = 0;
+  });
+  client.on("end", () => {
+    if (hungUp.has(client)) return;
+    attempts += 1;
+    setTimeout(() => {
+      // What it rejects with, "error" has told.
+      if (!hungUp.has(client)) client.connect().catch(() => undefined);
+    }, backoffMs(attempts)).unref();
+  });
+}
+
+const hungUp = new WeakSet<Redis | Cluster>();
+
+/** Ends a connection for good. Not QUIT: a server that does not answer would keep the process from ending. */
+export function hangUp(client: Redis | Cluster): void {
+  hungUp.add(client);
+  client.disconnect();
+}
+
+function isSelect(error: Error & { readonly command?: { readonly name?: string } }): boolean {
+  return error.command?.name === "select";
 }
 
 /** For WAIT, which keeps everything waiting behind it: in order, and with scripts, but not for a Cluster. */
@@ -90,7 +127,7 @@ export function connectForWait(
     enableAutoPipelining: false,
     scripts: commandsOf(scripts),
   }) as Redis & ScriptMethods;
-  client.on("error", onError);
+  onTrouble(client, onError);
   return client;
 }
 
@@ -102,8 +139,10 @@ function commandsOf(scripts: readonly ScriptSource[]): Record<string, Command> {
 
 function clusterOptions(connection: RedisOptions): ClusterOptions {
   return {
-    redisOptions: connection,
-    enableAutoPipelining: true,
+    // DANGER: of a pipeline, ioredis follows MOVED and ASK only where all its commands got the same one, and so a slot
+    // that moves would fail every call that happened to go out together with one of its own.
+    redisOptions: { ...connection, enableAutoPipelining: false },
+    enableAutoPipelining: false,
     enableOfflineQueue: false,
     clusterRetryStrategy: backoffMs,
     // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
@@ -125,6 +164,8 @@ function connectionOptions(target: RedisTarget, timeoutMs: number): RedisOptions
     commandTimeout: timeoutMs,
     enableAutoPipelining: true,
     retryStrategy: backoffMs,
+    // A server that is loading says for how long, by a guess of seconds; it is asked more often.
+    maxLoadingRetryTime: 250,
     // A demoted primary keeps its connections; only a new one finds the new primary.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
     // A host that vanished without a FIN answers nothing for a quarter of an hour; give its connection up sooner.

@@ -4,8 +4,9 @@
  */
 import { StoreUnavailable } from "../core/ports.ts";
 import { within } from "./deadline.ts";
-import { connectInOrder } from "./redis-client.ts";
+import { connectInOrder, hangUp } from "./redis-client.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
+import { createOrder, ReplyMisplaced } from "./redis-order.ts";
 import { parseRedisUrl } from "./redis-url.ts";
 
 /** One Redis, reachable or not. */
@@ -28,6 +29,7 @@ export function connectRedisNodes(urls: readonly string[], timeoutMs: number): R
     const client = connectInOrder(target, timeoutMs, (error) => {
       trouble = codeWord(error);
     });
+    const order = createOrder(client, timeoutMs);
     const connected = new Promise<void>((resolve) => void client.once("ready", resolve));
     return {
       async runScript(lua, key, args) {
@@ -41,16 +43,29 @@ export function connectRedisNodes(urls: readonly string[], timeoutMs: number): R
         }
         // A Cluster client without slots would keep the call and run it long after its caller has gone.
         if (client.status !== "ready") {
-          throw new StoreUnavailable(`Redis is not connected (${trouble ?? "connecting"}).`);
+          throw new StoreUnavailable(`Redis is not connected (${trouble ?? "connecting"}).`, {
+            asked: false,
+          });
         }
+        const name = order.nextCall();
+        let reply: unknown;
         try {
-          return await within(timeoutMs, client.eval(lua, 1, key, ...args));
+          reply = await within(timeoutMs, client.eval(named(lua), 1, key, ...args, name));
         } catch (error) {
+          // The client has the same time-out as the call.
+          if (error instanceof StoreUnavailable || codeWord(error) === "TIMEOUT") order.doubt();
           throw asStoreError(error);
         }
+        if (Array.isArray(reply) && reply[1] === name) return reply[0] as unknown;
+        order.broken();
+        throw new ReplyMisplaced();
       },
-      // Not QUIT: a server that does not answer would keep the process from ending.
-      close: () => client.disconnect(),
+      close: () => hangUp(client),
     };
   });
+}
+
+/** The script with its answer and, behind it, the last argument, which names the call; see redis-order.ts. */
+function named(lua: string): string {
+  return `local function answer()\n${lua}\nend\nreturn { answer(), ARGV[#ARGV] }`;
 }

@@ -34,10 +34,22 @@ export function loadScripts(): readonly ScriptSource[] {
   }));
 }
 
-/** Redis looks for `#!lua flags=…` in the first line alone, so it stays first. */
+/**
+ * Redis looks for `#!lua flags=…` in the first line alone, so it stays first. Every reply ends with the server's clock
+ * and the last argument, by which the caller knows that it is the reply to its call.
+ */
 function withPrelude(prelude: string, script: string): string {
   const [, shebang = "", rest = ""] = /^(#![^\n]*\n)?([\s\S]*)$/u.exec(script) ?? [];
-  return `${shebang}${prelude}\n${rest}`;
+  return `${shebang}${prelude}
+local function transition()
+${rest}
+end
+
+local reply = transition()
+reply[#reply + 1] = clock()
+reply[#reply + 1] = ARGV[#ARGV]
+return reply
+`;
 }
 
 function readScript(file: string): string {

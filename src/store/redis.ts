@@ -17,13 +17,16 @@ import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
-import type { RunScript } from "./redis-call.ts";
+import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
-import { connect, connectForWait } from "./redis-client.ts";
+import { connect, connectForWait, hangUp } from "./redis-client.ts";
+import type { ScriptedClient } from "./redis-client.ts";
+import { createServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { healthCheck } from "./redis-health.ts";
 import { lister } from "./redis-list.ts";
+import { createOrder } from "./redis-order.ts";
 import { confirmer } from "./redis-replicas.ts";
 import type { ReplicaWait } from "./redis-replicas.ts";
 import { loadScripts } from "./redis-scripts.ts";
@@ -64,24 +67,26 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const waiting =
     replicas && connectForWait(address, timeoutMs + replicas.timeoutMs, scripts, onError);
   const keyOf = (id: string): string => `${keyPrefix}{${id}}`;
-  const run = scriptRunner(client, keyOf, timeoutMs, () => trouble);
+  const clock = createServerClock();
+  const lineOf = (over: ScriptedClient): Line => ({
+    client: over,
+    timeoutMs,
+    order: createOrder(over, timeoutMs),
+    clock,
+    lastTrouble: () => trouble,
+  });
+  const line = lineOf(client);
+  const run = scriptRunner(line, keyOf);
   const confirmation =
     replicas && waiting
-      ? {
-          replicas,
-          confirm: confirmer(
-            waiting,
-            scriptRunner(waiting, keyOf, timeoutMs, () => trouble),
-            replicas,
-          ),
-        }
+      ? { replicas, confirm: confirmer(waiting, scriptRunner(lineOf(waiting), keyOf), replicas) }
       : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
 
   return {
-    claim: claimer(run, timeoutMs, confirmation),
+    claim: claimer(run, clock, timeoutMs, confirmation),
     complete: (id, token, response, retentionMs) =>
       complete(run, id, bytesOf(token), response, retentionMs),
     release: async (id, token) =>
@@ -98,7 +103,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
-    ...redisCells(scriptRunner(client, cellKeyOf, timeoutMs, () => trouble)),
+    ...redisCells(scriptRunner(line, cellKeyOf)),
     watch: (id) => signal.watch(id),
     problems: healthCheck(
       [client, ...(waiting ? [waiting] : [])],
@@ -108,10 +113,9 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     ),
     close: async () => {
       signal.close();
-      // Not QUIT: a server that does not answer would keep the process from ending.
-      client.disconnect();
-      waiting?.disconnect();
-      subscriber.disconnect();
+      for (const connection of [client, subscriber, waiting]) {
+        if (connection !== undefined) hangUp(connection);
+      }
     },
   };
 }

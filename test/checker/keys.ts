@@ -258,7 +258,7 @@ function refused(
   if (mismatch && request.mayBypass !== true && HIDES_MISMATCH.has(outcome)) {
     object("mismatch-hidden", `request ${reply.request} reuses the key and was told ${outcome}`);
   }
-  if (completed && !mismatch && NOT_COMPLETED.has(outcome)) {
+  if (completed && !mismatch && request.mayBypass !== true && NOT_COMPLETED.has(outcome)) {
     object(
       "completion-lost",
       `request ${reply.request} was told ${outcome}, begun after the completion was acknowledged`,

@@ -6,6 +6,8 @@ import type { Store } from "../../src/core/ports.ts";
 import { scriptRunner } from "../../src/store/redis-call.ts";
 import { connectForWait } from "../../src/store/redis-client.ts";
 import { confirmer } from "../../src/store/redis-replicas.ts";
+import { createServerClock } from "../../src/store/redis-clock.ts";
+import { createOrder } from "../../src/store/redis-order.ts";
 import { loadScripts } from "../../src/store/redis-scripts.ts";
 import { parseRedisUrl } from "../../src/store/redis-url.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
@@ -127,12 +129,14 @@ t.test("replicas of a server that does not hold the claim are not counted", asyn
   );
   t.teardown(() => client.disconnect());
   await until(async () => client.status === "ready");
-  const run = scriptRunner(
+  const line = {
     client,
-    (id) => `${PREFIX}{${id}}`,
-    2000,
-    () => undefined,
-  );
+    timeoutMs: 2000,
+    order: createOrder(client, 2000),
+    clock: createServerClock(),
+    lastTrouble: () => undefined,
+  };
+  const run = scriptRunner(line, (id) => `${PREFIX}{${id}}`);
   const confirm = confirmer(client, run, { wait: 1, timeoutMs: 1000 });
   await t.rejects(confirm(claim.id, claim.token), /not on the server whose replicas are asked/u);
 });

@@ -29,6 +29,7 @@ import { VirtualClock } from "./virtual-clock.ts";
 
 export const LEASE_MS = 40_000;
 export const DEADLINE_MS = 30_000;
+export const LATE_CLAIM_MS = 300;
 export const EPOCH_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 export interface Sent {
@@ -136,6 +137,7 @@ export function newLine(options: LineOptions = {}): Line {
     limits: {
       leaseMs: options.leaseMs ?? LEASE_MS,
       deadlineMs: DEADLINE_MS,
+      lateClaimMs: LATE_CLAIM_MS,
       lockLeaseMs: 3 * DEADLINE_MS,
     },
     // A rejection here is a defect: unhandled, it fails the test.

@@ -10,10 +10,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
+import type { Teardown } from "./teardown.ts";
 
-export interface Teardown {
-  teardown(fn: () => unknown): unknown;
-}
+export type { Teardown };
 
 export type Line = Readonly<Record<string, unknown>>;
 
@@ -49,10 +48,11 @@ export async function startGatewayProcess(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd?: string,
+  main?: string,
 ): Promise<GatewayProcess> {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const admin = args.includes("--admin") ? [] : ["--admin", "127.0.0.1:0"];
-  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd);
+  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd, main);
   const failed = gateway.ended.then((code) => {
     throw new Error(`the gateway ended with ${code}:\n${gateway.output.join("\n")}`);
   });
@@ -70,15 +70,16 @@ export function configured(t: Teardown, settings: Line): readonly string[] {
   return ["--config", file];
 }
 
-/** Starts it with exactly these arguments; it may as well end at once. */
+/** Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one. */
 export function spawnGateway(
   t: Teardown,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd = ROOT,
+  main = MAIN,
 ): Omit<GatewayProcess, "url" | "admin"> {
-  assertBuilt();
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  if (main === MAIN) assertBuilt();
+  const child = spawn(process.execPath, [main, ...args], {
     cwd,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -76,7 +76,12 @@ export async function storeSettings(
 }
 
 /** Starts a gateway and stops it with the test. */
-export async function startGateway(t: Teardown, settings: Settings): Promise<TestGateway> {
+export async function startGateway(
+  t: Teardown,
+  settings: Settings,
+  /** Resolves when it may be asked; default: once its store is ready. */
+  ready: (store: Store) => Promise<void> = storeReady,
+): Promise<TestGateway> {
   const file = join(tempDir(t), "gateway.yaml");
   const local = { host: "127.0.0.1", port: 0 };
   const { listen, admin, ...rest } = settings;
@@ -92,10 +97,18 @@ export async function startGateway(t: Teardown, settings: Settings): Promise<Tes
   if (loaded.kind !== "run") {
     throw new Error(loaded.kind === "invalid" ? loaded.problems.join("\n") : loaded.kind);
   }
-  return run(t, loaded.config);
+  return run(t, loaded.config, ready);
 }
 
-async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
+/** A gateway serves before its Redis is connected, and answers 503 until then. */
+const storeReady = (store: Store): Promise<void> =>
+  until(async () => (await store.problems()).length === 0);
+
+async function run(
+  t: Teardown,
+  config: GatewayConfig,
+  ready: (store: Store) => Promise<void>,
+): Promise<TestGateway> {
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
   const destination = {
@@ -117,8 +130,7 @@ async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
     exposition: () => metrics.exposition(),
     unready: () => [],
   });
-  // A gateway serves before its Redis is connected, and answers 503 until then; a test asks once it is ready.
-  await until(async () => (await store.problems()).length === 0);
+  await ready(store);
   const at = await serving.start();
   const adminAt = await operating.start();
   let stopped: Promise<void> | undefined;

@@ -10,8 +10,9 @@
 -- ARGV[7]:   lease in milliseconds
 -- ARGV[8]:   retention of an unknown outcome in milliseconds
 -- ARGV[9]:   block or resend
+-- ARGV[10]:  until when it may be granted, in milliseconds on this server's clock
 -- Returns:   {granted, fence}, {replay, value}, {busy, value, now}, {mismatch, value without body, now},
---            {unknown, value, now} or {corrupt}
+--            {unknown, value, now}, {late} or {corrupt}
 
 local id, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local record, corrupt = read(id)
@@ -33,6 +34,10 @@ if state then
   -- DANGER: this is where two executions would come from; the next fence lets the upstream refuse the older one.
   fence, createdAtMs = record.fence + 1, record.createdAtMs
 end
+
+-- DANGER: whoever asked has given up by now, and may have given the claim back before it came here. Granted, it would
+-- stand without an owner.
+if now > tonumber(ARGV[10]) then return { 'late' } end
 
 local leaseUntilMs = now + tonumber(ARGV[7])
 put({

@@ -1,0 +1,54 @@
+/** The history of one seed: what the checker judges, written down in the order in which it happens. */
+import type { HistoryEvent } from "../checker/history.ts";
+import type { World } from "./world.ts";
+
+/** `Omit` of each member of the union. */
+type WithoutTime<Event> = Event extends HistoryEvent ? Omit<Event, "atMs"> : never;
+
+export class Journal {
+  readonly events: HistoryEvent[] = [];
+  /** How often each `Idempotency-Status` was told. */
+  readonly outcomes = new Map<string, number>();
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  tell(event: WithoutTime<HistoryEvent>): void {
+    const world = this.#world;
+    this.events.push(Object.assign(event, { atMs: world.nowMs }));
+    if (event.kind === "reply") {
+      this.outcomes.set(event.outcome, (this.outcomes.get(event.outcome) ?? 0) + 1);
+    }
+    const who = "key" in event ? `${event.scope}/${event.key}` : "";
+    world.note(event.kind, who, textOf(event));
+  }
+}
+
+/** What of it is not in its kind and key. */
+function textOf(event: WithoutTime<HistoryEvent>): string | number {
+  switch (event.kind) {
+    case "request":
+      return `request ${event.request}: ${event.fingerprint}`;
+    case "claimed":
+      return event.fence;
+    case "execution":
+      return `execution ${event.execution}, fence ${event.fence}`;
+    case "execution-end":
+      return `execution ${event.execution}: ${event.answer ?? "no answer"}, succeeded: ${event.succeeded}`;
+    case "reply":
+      return `request ${event.request}: ${event.status} ${event.outcome} ${event.answer ?? ""}`;
+    case "no-reply":
+      return `request ${event.request}`;
+    case "found":
+      return event.state;
+    case "lost-write":
+      return event.operation;
+    case "completed":
+    case "forgotten":
+    case "faults-over":
+    case "store-lost":
+      return 0;
+  }
+}

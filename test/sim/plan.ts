@@ -1,0 +1,111 @@
+/** What the clients of one seed want: their keys, what each stands for, and when it is asked for. */
+import { recordId, scopeOf } from "../../src/core/key.ts";
+import type { HeaderPair } from "../../src/core/record.ts";
+import { unknownPolicy } from "../../src/core/route.ts";
+import type { OnUnknown } from "../checker/history.ts";
+import type { Random } from "./random.ts";
+import { OPERATIONS, policyOf } from "./routes.ts";
+
+/** One thing that a client wants, to be sent as often as it likes. */
+export interface Operation {
+  readonly scope: string;
+  readonly key: string;
+  /** Scope and key. */
+  readonly name: string;
+  readonly headers: readonly HeaderPair[];
+  readonly method: string;
+  readonly target: string;
+  readonly body: Uint8Array;
+  readonly fingerprint: string;
+  readonly onUnknown: OnUnknown;
+  readonly mayBypass: boolean;
+  /** The route lets a duplicate wait. */
+  readonly waits: boolean;
+  /** A repeated DELETE under another key gets the first one's answer. */
+  readonly repeatsDeletion: boolean;
+  /** What it says in `If-Match`. */
+  readonly condition: "none" | "any" | "current" | "stale";
+}
+
+/** A key of one caller. */
+export interface Slot {
+  readonly id: string;
+  readonly operation: Operation;
+  /** The same key with another body. */
+  readonly reuse: Operation;
+}
+
+export interface Plan {
+  readonly slots: readonly Slot[];
+  /** In order of time. */
+  readonly asked: readonly { readonly atMs: number; readonly operation: Operation }[];
+  /** When the last is asked. */
+  readonly lastMs: number;
+}
+
+const SCOPES = ["ann", "bob", "eve"];
+const SCOPE_DIGESTS = new Map(
+  SCOPES.map((scope) => [scope, scopeOf([["Authorization", scope]], ["authorization"])]),
+);
+const SLOTS = 40;
+const ASKED = 160;
+const SHARES = OPERATIONS.flatMap(
+  (operation) => Array(operation.share).fill(operation) as typeof OPERATIONS,
+);
+const BODIES = Array.from({ length: SLOTS }, (_, n) => Buffer.from(`{"n":${n}}`));
+const OTHER_BODY = Buffer.from('{"n":"other"}');
+
+export function newPlan(random: Random): Plan {
+  // A seed with few kinds of operations has many of each, which is where they meet.
+  const shares = random.chance(0.5) ? [random.pick(SHARES), random.pick(SHARES)] : SHARES;
+  const slots = Array.from({ length: SLOTS }, (_, n) => newSlot(n, random, shares));
+  const lengthMs = random.pick([2000, 12_000, 30_000, 60_000]);
+  const gapMs = (2 * lengthMs) / ASKED;
+  const asked: { atMs: number; operation: Operation }[] = [];
+  let atMs = 0;
+  let recent = random.pick(slots);
+  for (let n = 0; n < ASKED; n += 1) {
+    if (random.chance(0.5)) atMs += random.int(2 * gapMs);
+    if (random.chance(0.5)) recent = random.pick(slots);
+    const operation = random.chance(0.06) ? recent.reuse : recent.operation;
+    asked.push({ atMs, operation });
+  }
+  return { slots, asked, lastMs: atMs };
+}
+
+function newSlot(n: number, random: Random, shares: typeof OPERATIONS): Slot {
+  const scope = SCOPES[n % SCOPES.length] ?? "";
+  // The same keys for several callers: they must not meet.
+  const key = `k${Math.floor(n / SCOPES.length)}`;
+  const { path, methods } = random.pick(shares);
+  const method = random.pick(methods);
+  const policy = policyOf(method, path);
+  const body = BODIES[n] ?? OTHER_BODY;
+  const conditional = policy.resource !== undefined && policy.resource.precondition !== "off";
+  const operation: Operation = {
+    scope,
+    key,
+    name: `${scope}/${key}`,
+    headers: [
+      ["Authorization", scope],
+      ["Idempotency-Key", key],
+      ["Content-Type", "application/json"],
+    ],
+    method,
+    target: path,
+    body,
+    fingerprint: fingerprintOf(method, path, body),
+    onUnknown: unknownPolicy(policy, method),
+    mayBypass: policy.onStoreError === "bypass",
+    waits: policy.onInFlight === "wait",
+    repeatsDeletion: policy.resource?.afterDelete?.delete === "replay",
+    condition: conditional ? random.pick(["none", "any", "current", "current", "stale"]) : "none",
+  };
+  const id = recordId(SCOPE_DIGESTS.get(scope) ?? "", policy.key.source, policy.route, key);
+  const fingerprint = fingerprintOf(method, path, OTHER_BODY);
+  return { id, operation, reuse: { ...operation, body: OTHER_BODY, fingerprint } };
+}
+
+export function fingerprintOf(method: string, target: string, body: Uint8Array): string {
+  return `${method} ${target} ${Buffer.from(body).toString("latin1")}`;
+}
