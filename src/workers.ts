@@ -5,6 +5,7 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import type { GatewayConfig } from "./config/schema.ts";
 import { createOperating, createServing, openStore, type Address } from "./gateway.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
@@ -26,6 +27,8 @@ type ToPrimary =
 
 const SCRAPE_TIMEOUT_MS = 1000;
 const RESPAWN_PAUSE_MS = 1000;
+/** How long a worker that is to stop goes on taking connections. */
+const HANDED_OVER_MS = 200;
 
 export async function runPrimary(config: GatewayConfig, file: string, log: Log): Promise<number> {
   // Structured clones instead of JSON: the configuration holds maps.
@@ -179,6 +182,8 @@ export async function runWorker(): Promise<number> {
     const serving = createServing(config, { store, metrics, log });
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
+    // The primary accepts, and its clients' connections may still be on their way to this process.
+    await delay(HANDED_OVER_MS);
     await serving.stop();
     await store.close();
     return 0;

@@ -157,8 +157,8 @@ export async function openStage(
   };
   const hasty = { ...settings, upstream: { url: upstream.url, timeout: "500ms", connectTimeout: "500ms" } }; // prettier-ignore
   const all: TestGateway[] = [];
-  for (let i = 0; i < gateways; i += 1) all.push(await startGateway(t, settings, between));
-  all.push(await startGateway(t, hasty, between));
+  for (let i = 0; i < gateways; i += 1) all.push(await startGateway(t, settings, { between }));
+  all.push(await startGateway(t, hasty, { between }));
 
   return {
     histories,

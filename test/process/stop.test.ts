@@ -86,6 +86,31 @@ for (const workers of ["1", "2"]) {
     });
   }
 
+  t.test(`${workers} worker(s): what was sent before the signal is answered`, async (q) => {
+    const upstream = await startUpstream(q);
+    const { gateway } = await start(q, upstream, workers);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    q.teardown(() => agent.destroy());
+    q.equal((await post(gateway, "before", { agent })).status, 200);
+    // It takes nothing while it stands still: connections and bytes wait in the operating system.
+    gateway.signalAll("SIGSTOP");
+    const sent: Promise<void>[] = [];
+    const calls = Array.from({ length: 30 }, (_, n) => {
+      let onSent = (): void => undefined;
+      sent.push(new Promise((resolve) => (onSent = resolve)));
+      // The first goes over the connection that is there and idle.
+      return post(gateway, `waiting-${n}`, n === 0 ? { agent, onSent } : { onSent });
+    });
+    await Promise.all(sent);
+    gateway.signalAll("SIGTERM");
+    gateway.signalAll("SIGCONT");
+    const answers = await Promise.all(calls);
+    const told = answers.map((answer) => answer.header("idempotency-status"));
+    q.same(new Set(told), new Set(["executed"]));
+    q.equal(await gateway.ended, 0, "exit code");
+    q.equal(upstream.count(), 31, "upstream calls");
+  });
+
   t.test(
     `${workers} worker(s): an upstream that never answers does not hold the stop up`,
     async (q) => {

@@ -75,11 +75,18 @@ export async function storeSettings(
   return { url: (await sharedRedis(root)).url, keyPrefix };
 }
 
-/** Starts a gateway and stops it with the test. `between` stands between the gateway and its store. */
+export interface GatewayOptions {
+  /** Resolves when it may be asked; default: once its store is ready. */
+  readonly ready?: (store: Store) => Promise<void>;
+  /** Stands between the gateway and its store. */
+  readonly between?: (store: Store) => Store;
+}
+
+/** Starts a gateway and stops it with the test. */
 export async function startGateway(
   t: Teardown,
   settings: Settings,
-  between: (store: Store) => Store = (store) => store,
+  options: GatewayOptions = {},
 ): Promise<TestGateway> {
   const file = join(tempDir(t), "gateway.yaml");
   const local = { host: "127.0.0.1", port: 0 };
@@ -96,13 +103,17 @@ export async function startGateway(
   if (loaded.kind !== "run") {
     throw new Error(loaded.kind === "invalid" ? loaded.problems.join("\n") : loaded.kind);
   }
-  return run(t, loaded.config, between);
+  return run(t, loaded.config, options);
 }
+
+/** A gateway serves before its Redis is connected, and answers 503 until then. */
+const storeReady = (store: Store): Promise<void> =>
+  until(async () => (await store.problems()).length === 0);
 
 async function run(
   t: Teardown,
   config: GatewayConfig,
-  between: (store: Store) => Store,
+  { ready = storeReady, between = (store) => store }: GatewayOptions,
 ): Promise<TestGateway> {
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
@@ -125,8 +136,7 @@ async function run(
     exposition: () => metrics.exposition(),
     unready: () => [],
   });
-  // A gateway serves before its Redis is connected, and answers 503 until then; a test asks once it is ready.
-  await until(async () => (await store.problems()).length === 0);
+  await ready(store);
   const at = await serving.start();
   const adminAt = await operating.start();
   let stopped: Promise<void> | undefined;
