@@ -147,7 +147,7 @@ export const LINE_BUGS: readonly Bug[] = [
   {
     name: "a request is sent without a last look at the lease",
     hunt: "sim",
-    rule: "executed-twice",
+    rule: "executed-after-recorded",
     edits: [
       {
         file: "flow/forward.ts",
@@ -194,7 +194,7 @@ export const LINE_BUGS: readonly Bug[] = [
   },
   {
     name: "an unknown outcome is written over a completion, whoever says so",
-    hunt: "sim",
+    hunt: "wire",
     rule: "completion-lost",
     edits: [
       {
@@ -256,15 +256,15 @@ export const LINE_BUGS: readonly Bug[] = [
   },
   {
     name: "a completion that is lost is told as recorded",
-    hunt: "sim",
+    hunt: "wire",
     rule: "answers-differ",
     edits: [
       {
         file: SETTLE,
         search: `    deps.observer.lostWrite("complete");
-    return await whatStandsThere(owned.id, deps);`,
+    return await whatStandsThere(owned, deps);`,
         replace: `    deps.observer.lostWrite("complete");
-    await whatStandsThere(owned.id, deps);
+    await whatStandsThere(owned, deps);
     return { kind: "recorded", expiresAtMs: 0 };`,
       },
     ],

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { RULES, type Rule } from "../checker/history.ts";
-import type { Bug, Edit } from "./bugs.ts";
+import type { Bug, Edit, Hunt } from "./bugs.ts";
 
 export const MOST_SEEDS = 1000;
 
@@ -22,27 +22,39 @@ export interface Found {
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What is hunted: a bug, or with no edits and no rule whatever is there. */
-export type Prey = Pick<Bug, "hunt" | "edits"> & Partial<Pick<Bug, "rule">>;
+/** The seeds from `first` to `last`. */
+export interface Seeds {
+  readonly first: number;
+  readonly last: number;
+}
 
-/** Hunts in a copy with these edits. Rejects where an edit does not fit, or the hunt breaks instead of ending. */
-export async function hunt(prey: Prey, mostSeeds = MOST_SEEDS): Promise<Found> {
+/** Hunts a bug until its rule is broken. Rejects where an edit does not fit, or the hunt breaks instead of ending. */
+export function hunt({ hunt: kind, rule, edits, firstSeed: first = 0 }: Bug): Promise<Found> {
+  if (kind === "wire") return inCopy(edits, [WIRE]);
+  return inCopy(edits, [SIM, rule, `${first}-${first + MOST_SEEDS - 1}`]);
+}
+
+/** What is found where nothing is planted. */
+export function huntNothing(kind: Hunt, seeds: readonly Seeds[]): Promise<Found> {
+  if (kind === "wire") return inCopy([], [WIRE]);
+  return inCopy([], [SIM, "none", ...seeds.map(({ first, last }) => `${first}-${last}`)]);
+}
+
+const WIRE = "test/bugs/wire.ts";
+const SIM = "test/bugs/sim.ts";
+
+async function inCopy(edits: readonly Edit[], program: readonly string[]): Promise<Found> {
   const dir = mkdtempSync(join(tmpdir(), "planted-"));
   try {
     for (const part of ["src", "test", "config", "package.json", "tsconfig.json"]) {
       cpSync(join(ROOT, part), join(dir, part), { recursive: true });
     }
     symlinkSync(join(ROOT, "node_modules"), join(dir, "node_modules"));
-    for (const edit of prey.edits) plant(join(dir, "src"), edit);
-    return await run(dir, programOf(prey, mostSeeds));
+    for (const edit of edits) plant(join(dir, "src"), edit);
+    return await run(dir, program);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
-}
-
-function programOf({ hunt: kind, rule }: Prey, mostSeeds: number): readonly string[] {
-  if (kind === "wire") return ["test/bugs/wire.ts"];
-  return ["test/bugs/sim.ts", String(mostSeeds), ...(rule === undefined ? [] : [rule])];
 }
 
 function plant(src: string, { file, search, replace }: Edit): void {

@@ -1,7 +1,7 @@
 /** The row of the planted bugs: each is hunted in a copy of its own, two copies at a time. */
 import type { BatchResult, ProofRow } from "../proof/row.ts";
 import { BUGS, type Bug } from "./bugs.ts";
-import { hunt, missed, MOST_SEEDS } from "./plant.ts";
+import { hunt, missed, MOST_SEEDS, type Seeds } from "./plant.ts";
 
 /** As many processes as a small machine has cores. */
 const AT_ONCE = 2;
@@ -10,6 +10,8 @@ export interface Hunted {
   readonly bug: Bug;
   /** The first violation of its rule. */
   readonly caught: string;
+  /** That were tried, where the simulation found it. */
+  readonly seeds: Seeds | undefined;
   readonly ms: number;
 }
 
@@ -20,7 +22,7 @@ export async function huntBugs(
   heard: (hunted: Hunted) => void = () => undefined,
 ): Promise<BatchResult> {
   const violations: string[] = [];
-  let slowest = 0;
+  let most = 0;
   const queue = BUGS.slice(first, first + count);
   const done = queue.length;
   const work = async (): Promise<void> => {
@@ -28,11 +30,11 @@ export async function huntBugs(
       const found = await hunt(bug);
       const how = missed(bug, found);
       if (how !== undefined) violations.push(`${bug.name}: ${how}`);
-      const { rule } = bug;
-      const caught = found.violations.find((violation) => violation.rule === rule);
+      const caught = found.violations.find((violation) => violation.rule === bug.rule);
       if (caught === undefined) continue;
-      slowest = Math.max(slowest, seedIn(caught.text) + 1);
-      heard({ bug, caught: caught.text, ms: found.ms });
+      const seeds = seedsOf(bug, caught.text);
+      if (seeds !== undefined) most = Math.max(most, seeds.last - seeds.first + 1);
+      heard({ bug, caught: caught.text, seeds, ms: found.ms });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -40,13 +42,13 @@ export async function huntBugs(
     done,
     violations,
     counts: { caught: done - violations.length },
-    peaks: { seeds: slowest },
+    peaks: { seeds: most },
   };
 }
 
-/** -1 where it was not the simulation that found it. */
-function seedIn(text: string): number {
-  return Number(/^seed (\d+):/u.exec(text)?.[1] ?? -1);
+function seedsOf({ firstSeed: first = 0 }: Bug, text: string): Seeds | undefined {
+  const seed = /^seed (\d+):/u.exec(text)?.[1];
+  return seed === undefined ? undefined : { first, last: Number(seed) };
 }
 
 export const rows: readonly ProofRow[] = [

@@ -160,6 +160,19 @@ const late: Situation = async (stage) => {
   await ask(0);
 };
 
+/** A gateway that was stopped before it could say that nobody knows, and comes back when another one has the answer. */
+const lateUnknown: Situation = async (stage) => {
+  const plot = stage.plot("late-unknown", false, resets, answers);
+  const stopped = stage.outlive("late-unknown");
+  const ask = (by: number) => stage.ask(plot, { key: "late-unknown", method: "PUT", by });
+  const first = ask(0);
+  await stage.arrived(plot, 1);
+  await untilSettled(() => ask(1));
+  stopped.resume();
+  await first;
+  await ask(0);
+};
+
 /** A lease of a millisecond is over at once; where it is not, it never will be. */
 async function untilSettled(ask: () => ReturnType<Stage["ask"]>): Promise<void> {
   for (let tries = 1; tries <= 50; tries += 1) {
@@ -182,4 +195,5 @@ export const SITUATIONS: readonly Situation[] = [
   fences,
   released,
   late,
+  lateUnknown,
 ];

@@ -46,7 +46,7 @@ export interface Plot {
   executions: number;
 }
 
-/** A claim that the store sees end at once, as if its gateway had been stopped: it completes when it is let go. */
+/** A claim that the store sees end at once, as if its gateway had been stopped with the outcome in its hand. */
 export interface Outlived {
   resume(): void;
 }
@@ -117,6 +117,10 @@ export async function openStage(
       if (owner !== undefined) owner.plot.log.push(event({ scope: "", key: owner.key }));
     };
     const granted = new Set<string>();
+    const resumed = async (id: string, token: string): Promise<void> => {
+      const stopped = outlived.get(id);
+      if (stopped?.token === token) await stopped.resumed;
+    };
     return {
       ...inner,
       async claim(request) {
@@ -132,13 +136,16 @@ export async function openStage(
         return answer;
       },
       async complete(id, token, ...rest) {
-        const stopped = outlived.get(id);
-        if (stopped?.token === token) await stopped.resumed;
+        await resumed(id, token);
         const answer = await inner.complete(id, token, ...rest);
         if (answer.kind === "done") {
           tellAbout(id, (who) => ({ kind: "completed", ...who, atMs: Date.now() }));
         }
         return answer;
+      },
+      async markUnknown(id, token, ...rest) {
+        await resumed(id, token);
+        return inner.markUnknown(id, token, ...rest);
       },
     };
   }

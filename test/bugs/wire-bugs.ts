@@ -189,4 +189,17 @@ export const WIRE_BUGS: readonly Bug[] = [
       },
     ],
   },
+  {
+    name: "Lua: an unknown outcome is written over a completion, whoever says so",
+    hunt: "wire",
+    rule: "completion-lost",
+    edits: [
+      {
+        file: "store/scripts/mark-unknown.lua",
+        search: `if not mine or record.state == 'completed' then return { 'lost' } end
+if record.state == 'in-flight' then`,
+        replace: `if record and record.state ~= 'unknown' then`,
+      },
+    ],
+  },
 ];
