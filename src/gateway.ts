@@ -132,15 +132,9 @@ const clock: Clock = {
 
 export function createServing(
   config: GatewayConfig,
-  parts: {
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly log: Log;
-    /** See `ListenerOptions`. */
-    readonly handOverMs?: number;
-  },
+  parts: { readonly store: Store; readonly metrics: Metrics; readonly log: Log },
 ): Half {
-  const { store, metrics, log, handOverMs = 0 } = parts;
+  const { store, metrics, log } = parts;
   const { upstream: up, listen } = config;
   const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
   const observer = observing(metrics, log);
@@ -183,7 +177,6 @@ export function createServing(
   const listener = createListener(
     {
       ...listen,
-      handOverMs,
       keyHeaders: headerKeys(policies),
       credentialHeaders: [...new Set(policies.flatMap((policy) => policy.scopeHeaders))],
       guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),

@@ -26,10 +26,11 @@ type ToPrimary =
 
 const SCRAPE_TIMEOUT_MS = 1000;
 const RESPAWN_PAUSE_MS = 1000;
-/** How long a connection that the primary has accepted may be on its way to a worker. */
-const HAND_OVER_MS = 200;
 
 export async function runPrimary(config: GatewayConfig, file: string, log: Log): Promise<number> {
+  // Workers accept by themselves. Where the primary does it and hands connections over, Node never closes those that
+  // were on their way to a worker that died, and their clients wait for ever. Before the set-up, which fixes it.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   // Structured clones instead of JSON: the configuration holds maps.
   cluster.setupPrimary({ serialization: "advanced" });
   const metrics = createClusterMetrics({ timeoutMs: SCRAPE_TIMEOUT_MS });
@@ -178,7 +179,7 @@ export async function runWorker(): Promise<number> {
   answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
   try {
     const store = openStore(config.store, settleBus());
-    const serving = createServing(config, { store, metrics, log, handOverMs: HAND_OVER_MS });
+    const serving = createServing(config, { store, metrics, log });
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
     await serving.stop();

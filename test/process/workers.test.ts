@@ -21,18 +21,39 @@ async function metric(gateway: GatewayProcess, name: string, labels = ""): Promi
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
-/** Two connections; the primary deals them out in turn, so they lead to different workers. */
-function connections(q: Test): readonly http.Agent[] {
-  return [1, 2].map(() => {
+/** Two connections that lead to different workers: which of them takes one is chance, so it is looked up. */
+async function connections(q: Test, gateway: GatewayProcess): Promise<readonly http.Agent[]> {
+  const byWorker = new Map<unknown, http.Agent>();
+  for (let n = 0; byWorker.size < 2; n += 1) {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     q.teardown(() => agent.destroy());
-    return agent;
-  });
+    // Refused for its key, so that the upstream does not hear of it; without a body, so that its connection stays.
+    const headers = { "Idempotency-Key": '""' };
+    await call(`${gateway.url}/probe-${n}`, { method: "POST", headers, agent });
+    const [line] = await gateway.lines(1, ({ path }) => path === `/probe-${n}`);
+    byWorker.set(line?.["worker"], agent);
+  }
+  return [...byWorker.values()];
 }
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
+
+t.test("no client waits for a worker that dies before it has its connection", async (q) => {
+  const upstream = await startUpstream(q);
+  const start = await gatewayOn(t, q, "embedded", upstream);
+  const gateway = await start("--workers", "2");
+  const [doomed] = await gateway.lines(2, listening);
+  process.kill(Number(doomed?.["pid"]), "SIGSTOP");
+  const calls = Array.from({ length: 20 }, (_, n) => post(gateway, `early-${n}`));
+  await gateway.lines(1, exchangeWith("executed"));
+  process.kill(Number(doomed?.["pid"]), "SIGKILL");
+  const answers = await Promise.all(calls);
+  const told = answers.map((answer) => answer.header("idempotency-status"));
+  q.same(new Set(told), new Set(["executed"]));
+  q.equal(upstream.count(), 20, "upstream calls");
+});
 
 for (const store of LASTING) {
   t.test(
@@ -41,7 +62,7 @@ for (const store of LASTING) {
       const upstream = await startUpstream(q, { answer: { status: 201 } });
       const start = await gatewayOn(t, q, store, upstream);
       const gateway = await start("--workers", "2");
-      const [one, two] = connections(q);
+      const [one, two] = await connections(q, gateway);
       for (let n = 0; n < 10; n += 1) {
         const [first, second] = n % 2 === 0 ? [one, two] : [two, one];
         await post(gateway, `shared-${n}`, { agent: first! });
@@ -68,7 +89,7 @@ for (const store of LASTING) {
       const upstream = await startUpstream(q, { answer: { status: 201, body: "once" } });
       const start = await gatewayOn(t, q, store, upstream, { defaults: { onInFlight: "wait" } });
       const gateway = await start("--workers", "2");
-      const [one, two] = connections(q);
+      const [one, two] = await connections(q, gateway);
       const latencies: number[] = [];
       for (let n = 1; n <= 15; n += 1) {
         const gate = upstream.hold();
@@ -104,7 +125,7 @@ for (const store of LASTING) {
     const upstream = await startUpstream(q, { answer: { status: 201 } });
     const start = await gatewayOn(t, q, store, upstream);
     const gateway = await start("--workers", "2");
-    const [one, two] = connections(q);
+    const [one, two] = await connections(q, gateway);
     await post(gateway, "before", { agent: one! });
     const gate = upstream.hold();
     // With its connection, this call belongs to the worker that will be killed.
