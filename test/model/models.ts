@@ -28,7 +28,8 @@ const SOUND: readonly Model[] = [
   },
   {
     name: "block, a key that is reused",
-    claim: "crashes, pauses, up to three store calls lost or failed, and one try is another request",
+    claim:
+      "crashes, pauses, up to three store calls lost or failed, and one try is another request",
     defines: ["PAUSES", "REUSE", "PUNCTUAL", "FAULTS=3"],
   },
   {
