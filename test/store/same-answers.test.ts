@@ -5,9 +5,10 @@ import type { Store } from "../../src/core/ports.ts";
 import { rows } from "./rows.ts";
 import { exact, inLockStep } from "./same-answers.ts";
 
-for (const { name, claim, ci, run } of rows) {
+for (const row of rows) {
+  const { name, claim, ci } = row;
   t.test(`${name}: ${claim}: none`, async (t) => {
-    const { done, violations, counts } = await run(0, ci);
+    const { done, violations, counts } = await row.run(0, ci);
     t.same(violations, []);
     t.equal(done, ci);
     t.ok((counts["answers compared"] ?? 0) >= ci);

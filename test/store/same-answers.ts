@@ -32,10 +32,11 @@ interface Step {
   readonly movesMs?: number;
 }
 
-const at = fc.nat({ max: 2 });
-const token = fc.constantFrom(...TOKENS);
+const anyRecord = { at: fc.nat({ max: 2 }) };
+const anyToken = { token: fc.constantFrom(...TOKENS) };
 /** Of nothing: what it keeps is over at once, which is the end of a lease and of a retention without waiting. */
-const durationMs = fc.constantFrom(0, DAY_MS, DAY_MS, 2 * DAY_MS);
+const someTimeMs = fc.constantFrom(0, DAY_MS, DAY_MS, 2 * DAY_MS);
+const anyDuration = { durationMs: someTimeMs };
 
 const step = <Values extends object>(
   weight: number,
@@ -46,7 +47,7 @@ const step = <Values extends object>(
   weight,
   arbitrary: fc.record(values).map((chosen) => ({
     name: `${name} ${JSON.stringify(chosen)}`,
-    apply: (store, ids) => apply(chosen as Values, store, ids),
+    apply: (store, ids) => apply(chosen, store, ids),
   })),
 });
 
@@ -55,38 +56,47 @@ const STEPS = [
     8,
     "claim",
     {
-      at,
-      token,
+      ...anyRecord,
+      ...anyToken,
       fingerprint: fc.constantFrom("ab".repeat(32), "ab".repeat(32), OTHER),
       onUnknown: fc.constantFrom("block" as const, "resend" as const),
-      leaseMs: durationMs,
-      unknownRetentionMs: durationMs,
+      leaseMs: someTimeMs,
+      unknownRetentionMs: someTimeMs,
     },
     ({ at, ...claim }, store, ids) => store.claim(claimOf({ ...claim, id: ids[at] ?? "" })),
   ),
   step(
     4,
     "complete",
-    { at, token, n: fc.nat({ max: 2 }), durationMs },
+    { ...anyRecord, ...anyToken, n: fc.nat({ max: 2 }), ...anyDuration },
     ({ at, token, n, durationMs }, store, ids) =>
       store.complete(ids[at] ?? "", token, RESPONSES[n] ?? RESPONSES[0], durationMs),
   ),
-  step(2, "release", { at, token }, ({ at, token }, store, ids) =>
+  step(2, "release", { ...anyRecord, ...anyToken }, ({ at, token }, store, ids) =>
     store.release(ids[at] ?? "", token),
   ),
   step(
     4,
     "markUnknown",
-    { at, token, reason: fc.constantFrom("timeout" as const, "reset" as const), durationMs },
+    {
+      ...anyRecord,
+      ...anyToken,
+      reason: fc.constantFrom("timeout" as const, "reset" as const),
+      ...anyDuration,
+    },
     ({ at, token, reason, durationMs }, store, ids) =>
       store.markUnknown(ids[at] ?? "", token, reason, durationMs),
   ),
-  step(2, "inspect", { at }, ({ at }, store, ids) => store.inspect(ids[at] ?? "")),
-  step(2, "forget", { at }, ({ at }, store, ids) => store.forget(ids[at] ?? "")),
+  step(2, "inspect", anyRecord, ({ at }, store, ids) => store.inspect(ids[at] ?? "")),
+  step(2, "forget", anyRecord, ({ at }, store, ids) => store.forget(ids[at] ?? "")),
   step(
     2,
     "resolve",
-    { at, outcome: fc.constantFrom("executed" as const, "not-executed" as const), durationMs },
+    {
+      ...anyRecord,
+      outcome: fc.constantFrom("executed" as const, "not-executed" as const),
+      ...anyDuration,
+    },
     ({ at, outcome, durationMs }, store, ids) => store.resolve(ids[at] ?? "", outcome, durationMs),
   ),
   step(
@@ -99,10 +109,10 @@ const STEPS = [
     4,
     "writeCell",
     {
-      at,
+      ...anyRecord,
       value: fc.option(fc.uint8Array({ maxLength: 20 }), { nil: undefined }),
       revision: fc.nat({ max: 3 }),
-      durationMs,
+      ...anyDuration,
     },
     ({ at, value, revision, durationMs }, store, ids) =>
       store.writeCell(ids[at] ?? "", value, revision, durationMs),
@@ -111,13 +121,17 @@ const STEPS = [
   step(
     2,
     "changeCell",
-    { at, value: fc.option(fc.uint8Array({ maxLength: 20 }), { nil: undefined }), durationMs },
+    {
+      ...anyRecord,
+      value: fc.option(fc.uint8Array({ maxLength: 20 }), { nil: undefined }),
+      ...anyDuration,
+    },
     async ({ at, value, durationMs }, store, ids) => {
       const { cell } = await store.readCell(ids[at] ?? "");
       return store.writeCell(ids[at] ?? "", value, cell?.revision ?? 0, durationMs);
     },
   ),
-  step(2, "readCell", { at }, ({ at }, store, ids) => store.readCell(ids[at] ?? "")),
+  step(2, "readCell", anyRecord, ({ at }, store, ids) => store.readCell(ids[at] ?? "")),
 ];
 
 const MOVE: fc.WeightedArbitrary<Step> = {
