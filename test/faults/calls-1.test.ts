@@ -7,6 +7,7 @@ process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
 t.test(
   "a call to Redis fails: nothing is sent unclaimed or twice, every key gets its final answer",
+  { timeout: 180_000 },
   async (t) => {
     const count = Math.floor(CASES.length / 2);
     const { done, violations, counts } = await runCases(0, count);
