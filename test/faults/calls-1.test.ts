@@ -5,9 +5,10 @@ import { CASES, runCases } from "./calls.ts";
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
+t.setTimeout(180_000);
+
 t.test(
   "a call to Redis fails: nothing is sent unclaimed or twice, every key gets its final answer",
-  { timeout: 180_000 },
   async (t) => {
     const count = Math.floor(CASES.length / 2);
     const { done, violations, counts } = await runCases(0, count);

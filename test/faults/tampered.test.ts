@@ -1,6 +1,8 @@
 import t from "tap";
 import { rows } from "./rows.ts";
 
+t.setTimeout(180_000);
+
 t.test("a value tampered with in the store is an alarm, never a reply", async (t) => {
   const row = rows.find(({ name }) => name === "tampered-records");
   const { done, violations, counts } = (await row?.run(0, row.ci)) ?? { done: 0 };
