@@ -25,7 +25,13 @@ export interface Turn {
 export function inviteBody(turn: Turn): void {
   if (!turn.awaitsContinue) return;
   turn.awaitsContinue = false;
-  turn.res.writeContinue();
+  const { res } = turn;
+  if (res.socket !== null) return res.writeContinue();
+  // DANGER: pipelined behind an answer that is not out yet. Node would put the head of this answer before the 100 that
+  // waits with it, and the 100 into its body: every answer after it would be read from the wrong place.
+  res.once("socket", () => {
+    if (!res.headersSent) res.writeContinue();
+  });
 }
 
 /**
@@ -166,11 +172,15 @@ export function cut(res: ServerResponse): void {
   else socket.resetAndDestroy();
 }
 
-/** A problem on a socket that no ServerResponse looks after; the socket is closed after it. */
+/**
+ * A problem on a socket that no ServerResponse looks after; the socket is closed after it. `method` is the request's,
+ * where its head was understood: after HEAD a body would be taken for the next answer.
+ */
 export function refuseSocket(
   socket: Socket,
   problem: Problem,
   extra: readonly HeaderPair[] = [],
+  method?: string,
 ): void {
   const { status, headers, body } = renderProblem(problem);
   const head = renderHead(status, [
@@ -188,5 +198,5 @@ export function refuseSocket(
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
   socket.resume();
-  socket.end(Buffer.concat([head, body]));
+  socket.end(method === "HEAD" ? head : Buffer.concat([head, body]));
 }

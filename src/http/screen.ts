@@ -118,6 +118,11 @@ function screenFields(head: Head, rules: ScreenRules): Refused | undefined {
 
 /** RFC 9112 §6.1: what follows `Transfer-Encoding` must be understood, or the body's end is not. */
 function screenFraming(head: Head): Refused | undefined {
+  // Node counts to 2^64, JavaScript and some upstreams do not: what a longer number means is not told to two readers alike.
+  const lengths = valuesOf(head.headers, "content-length");
+  if (lengths.some((length) => !/^\d{1,15}$/.test(length))) {
+    return refused("Send a Content-Length of at most 15 digits.");
+  }
   const codings = valuesOf(head.headers, "transfer-encoding");
   if (codings.length === 0) return undefined;
   if (head.httpVersion === "1.0") {
@@ -126,7 +131,7 @@ function screenFraming(head: Head): Refused | undefined {
   if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== "chunked") {
     return refused("Use no Transfer-Encoding but chunked.", 501);
   }
-  if (valuesOf(head.headers, "content-length").length > 0) {
+  if (lengths.length > 0) {
     return refused("Send either Content-Length or Transfer-Encoding.");
   }
   return undefined;

@@ -179,6 +179,36 @@ t.test("pipelined requests are answered in order", async (t) => {
   t.equal(upstream.count(), paths.length);
 });
 
+t.test("an invitation to send the body never lands in an answer", async (t) => {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const upstream = await startUpstream(t, {
+    respond: async (call, _req, res) => {
+      if (call.url === "/1") await released;
+      res.end(call.url);
+    },
+  });
+  const gate = await startGate(t, upstream.url);
+  const client = await connectRaw(t, gate.port);
+  const expecting =
+    "POST /2 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab";
+  client.send(`GET /1 HTTP/1.1\r\nHost: x\r\n\r\n${expecting}`);
+  // The second answer is there first, and waits in the gateway for the first.
+  await (
+    await upstream.arriving(2)
+  ).closed;
+  t.equal((await exchangeRaw(t, gate.port, GET)).status, 200);
+  release();
+  t.equal((await client.read()).body.toString(), "/1");
+  const second = await client.read();
+  t.equal(second.status, 200);
+  t.equal(second.body.toString(), "/2");
+  t.equal(client.rest().length, 0);
+  t.equal(upstream.count(), 3);
+});
+
 t.test("property: tampered bytes never become a call that the gateway did not see", async (t) => {
   const accepted: string[] = [];
   const upstream = await startUpstream(t, {

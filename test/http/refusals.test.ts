@@ -62,6 +62,7 @@ const REFUSED: [string, number, string][] = [
   ["guarded read with //", 400, "REPORT //a HTTP/1.1\r\nHost: x\r\n\r\n"],
   ["CL and TE", 400, `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
   ["two lengths", 400, `${POST}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc`],
+  ["a length of 16 digits", 400, `${POST}Content-Length: 9999999999999999\r\n\r\nabc`],
   ["bare LF", 400, "GET / HTTP/1.1\nHost: x\n\n"],
   ["obs-fold", 400, `${GET}X-A: 1\r\n 2\r\n\r\n`],
   ["NUL in a value", 400, `${GET}X-A: canary\0\r\n\r\n`],
@@ -126,6 +127,23 @@ t.test("a key sent twice has its own code", async (t) => {
   );
   t.match(answer.json(), { status: 400, code: "key-invalid" });
   t.match(await gate.reported(() => true), { route: "none", outcome: "key-invalid", status: 400 });
+  t.equal(upstream.count(), 0);
+});
+
+t.test("what the parser refuses of a HEAD is told without a body", async (t) => {
+  const upstream = await startUpstream(t);
+  const gate = await startGate(t, upstream.url, {
+    handler: async (request) => void (await request.readBody(10)),
+  });
+  for (const bytes of [
+    "HEAD / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
+    "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+  ]) {
+    const client = await connectRaw(t, gate.port);
+    client.send(bytes);
+    await client.closed;
+    t.match(client.rest().toString(), /^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
+  }
   t.equal(upstream.count(), 0);
 });
 
