@@ -20,7 +20,7 @@ import type { FlowDeps } from "./deps.ts";
 import { forward, type Holdings } from "./forward.ts";
 import type { Owned } from "./later.ts";
 import { acquire } from "./lock.ts";
-import { recall, write as writeMemory, type Recalled } from "./memory.ts";
+import { recall, takeBackLater, write as writeMemory, type Recalled } from "./memory.ts";
 import { represent, sameContent, type Represented } from "./represent.ts";
 
 export type GuardRefusal =
@@ -88,7 +88,10 @@ async function write(
   const attempt = attemptOf(guarding, holding.owned, recalled.nowMs, deps);
   const judged = await judge(guarding, attempt, recalled, headers, deps);
   const ready =
-    judged.verdict.kind === "go" ? await reserve(guarding, attempt, recalled, deps) : recalled;
+    judged.verdict.kind === "go"
+      ? await reserve(guarding, attempt, recalled, holding, deps)
+      : recalled;
+  if (ready === "unheard") return refuse({ kind: "unavailable" });
   if (judged.verdict.kind !== "go" || ready === undefined) {
     free();
     return toldInstead(judged.verdict);
@@ -176,17 +179,28 @@ async function whoOwns(
   return owner.sentBefore === true ? verdict : undefined;
 }
 
-/** Before a `once` write leaves, the resource is its own: whoever comes after an unknown outcome must see that. */
+/**
+ * Before a `once` write leaves, the resource is its own: whoever comes after an unknown outcome must see that.
+ * `unheard`: nobody knows whether it is; that is taken back, and the lock given back behind it.
+ */
 async function reserve(
   { rules, resource, policy, method }: Guarding,
   attempt: Attempt,
   recalled: Recalled,
+  { lock }: Holdings,
   deps: FlowDeps,
-): Promise<Recalled | undefined> {
+): Promise<Recalled | "unheard" | undefined> {
   if (!rules.once || method === "DELETE") return recalled;
   const memory = claimOwnership(recalled.memory, attempt.writer);
-  const answer = await writeMemory(resource.id, recalled, memory, policy, deps.store);
-  return answer === "done" ? { ...recalled, memory, revision: recalled.revision + 1 } : undefined;
+  try {
+    const answer = await writeMemory(resource.id, recalled, memory, policy, deps.store);
+    return answer === "done" ? { ...recalled, memory, revision: recalled.revision + 1 } : undefined;
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const endsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
+    takeBackLater(resource.id, recalled, policy, endsMs, () => lock?.release(), deps);
+    return "unheard";
+  }
 }
 
 function withTag(current: Extract<Representation, { kind: "present" }>): RecordedResponse {

@@ -31,18 +31,58 @@ export async function recall(id: string, cells: Pick<Cells, "readCell">): Promis
  */
 const OWNER_RETENTION_MS = 10 * 365 * 24 * 60 * 60 * 1000;
 
+/**
+ * A cell outlives every process that has read it and may write late, whatever is remembered in it: were it gone, the
+ * next one would begin at revision 1 again, and an old holder could meet its own revision on what others have written.
+ */
+const LEAST_RETENTION_MS = 60 * 60 * 1000;
+
 /** @throws StoreUnavailable, RecordCorrupt */
 export function write(
+  id: string,
+  recalled: Recalled,
+  memory: ResourceMemory,
+  policy: Policy,
+  cells: Pick<Cells, "writeCell">,
+): Promise<WriteAnswer> {
+  const empty = Object.keys(memory).length === 0;
+  if (empty && recalled.revision === 0) return Promise.resolve("done");
+  return overwrite(id, recalled, memory, policy, cells);
+}
+
+/** Nothing to remember is written, too: what was read before it is out of date from now on. */
+function overwrite(
   id: string,
   { revision }: Recalled,
   memory: ResourceMemory,
   policy: Policy,
   cells: Pick<Cells, "writeCell">,
 ): Promise<WriteAnswer> {
-  const empty = Object.keys(memory).length === 0;
-  if (empty && revision === 0) return Promise.resolve("done");
-  const value = empty ? undefined : encodeMemory(memory);
-  return cells.writeCell(id, value, revision, retentionMs(memory, policy));
+  return cells.writeCell(id, encodeMemory(memory), revision, retentionMs(memory, policy));
+}
+
+/**
+ * Takes a reservation back of which no reply came: the store may have written it, or may yet do so, and then a write
+ * that was never sent would own the resource. Done under the lock, which `settled` gives back.
+ */
+export function takeBackLater(
+  id: string,
+  recalled: Recalled,
+  policy: Policy,
+  endsMs: number,
+  settled: () => void,
+  deps: FlowDeps,
+): void {
+  const attempt = async (): Promise<WriteAnswer> => {
+    // Over what was read before: a reservation that comes later is lost to this.
+    const first = await overwrite(id, recalled, recalled.memory, policy, deps.store);
+    if (first === "done") return first;
+    const now = await recall(id, deps.store);
+    // Whatever stands there in place of the reservation came after it, and stays.
+    if (now.revision !== recalled.revision + 1) return "done";
+    return overwrite(id, now, recalled.memory, policy, deps.store);
+  };
+  writeLater({ id, token: "", leaseEndsMs: endsMs }, "remember", attempt, deps, settled);
 }
 
 /** What a write makes of what was remembered before it; the same object where that is nothing new. */
@@ -103,5 +143,6 @@ export async function freeSlot(
 function retentionMs({ owner, frees }: ResourceMemory, policy: Policy): number {
   if (owner !== undefined || frees !== undefined) return OWNER_RETENTION_MS;
   const { completedMs, unknownMs } = policy.retention;
-  return Math.max(completedMs, unknownMs, policy.resource?.afterDelete?.rememberMs ?? 0);
+  const rememberMs = policy.resource?.afterDelete?.rememberMs ?? 0;
+  return Math.max(completedMs, unknownMs, rememberMs, LEAST_RETENTION_MS);
 }

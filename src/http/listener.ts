@@ -16,7 +16,8 @@ import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, screen, type ScreenRules } from "./screen.ts";
-import { connectionsOf, newServer, tcp, type ServerLimits, stopListening } from "./server.ts";
+import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
+import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
@@ -29,6 +30,8 @@ export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly trustedProxies: readonly string[];
   /** For the whole body of a guarded request. */
   readonly bodyTimeoutMs: number;
+  /** How long connections may take that another process accepts and hands over; none by default. */
+  readonly handOverMs?: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
 }
@@ -73,7 +76,7 @@ class HttpListener implements Listener {
   /** Connections that are being closed over a refusal: nothing further on them is looked at. */
   readonly #doomed = new WeakSet<Socket>();
   readonly #readOn = new ReadOn();
-  #draining = false;
+  draining = false;
 
   constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
     this.#options = options;
@@ -83,10 +86,6 @@ class HttpListener implements Listener {
     this.#trusted = blocksOf(options.trustedProxies);
     this.#server = this.#newServer();
     this.#sockets = connectionsOf(this.#server);
-  }
-
-  get draining(): boolean {
-    return this.#draining;
   }
 
   async start(): Promise<{ readonly host: string; readonly port: number }> {
@@ -106,10 +105,12 @@ class HttpListener implements Listener {
     return { host: address.address, port: address.port };
   }
 
-  /** In this order: nothing new, then what must finish, then what may finish, then what has had its time. */
+  /** In this order: what has come, nothing new, what must finish, what may finish, and what has had its time. */
   async stop(graceMs: number): Promise<void> {
-    this.#draining = true;
+    this.draining = true;
     this.#readOn.stop();
+    for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
+    if (this.#server.listening) await takeArrivals(this.#server, this.#options.handOverMs ?? 0);
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
@@ -120,7 +121,6 @@ class HttpListener implements Listener {
     });
     const closed = this.#server.listening ? stopListening(this.#server) : Promise.resolve();
     for (const socket of this.#sockets) if (this.#isIdle(socket)) socket.destroy();
-    for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
     // Not bounded by the grace: a guarded call has a deadline of its own, and its answer has to be recorded.
     await this.#work.settled();
     await Promise.race([this.#work.ended(), graceOver]);
@@ -162,7 +162,7 @@ class HttpListener implements Listener {
     this.#turns.add(turn);
     // Writing after the client has gone is found out by `close`; without a listener it would end the process.
     res.on("error", () => res.destroy());
-    if (this.#draining) res.shouldKeepAlive = false;
+    if (this.draining) res.shouldKeepAlive = false;
     return turn;
   }
 

@@ -2,6 +2,7 @@
 import http from "node:http";
 import { Server as TcpServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
 export interface ServerLimits {
   /** From a request's first byte to the end of its head; for a fresh connection, from its beginning. */
@@ -58,6 +59,34 @@ export function connectionsOf(server: http.Server): ReadonlySet<Socket> {
     socket.once("close", () => open.delete(socket));
   });
   return open;
+}
+
+/** Turns of the event loop that take what was there before the first of them. */
+const TURNS = 3;
+/** Clients that never stop coming must not hold a stop up. */
+const MOST_ROUNDS = 1000;
+const LONGEST_MS = 2000;
+
+/**
+ * Resolves when the server has met what its clients had sent by now. Their bytes and connections may wait in the
+ * operating system, which resets both when they are closed unread; Node takes one connection in each turn. `quietMs`
+ * without an arrival must pass where connections come from another process.
+ */
+export async function takeArrivals(server: http.Server, quietMs: number): Promise<void> {
+  let arrived = true;
+  const note = (): void => {
+    arrived = true;
+  };
+  const kinds = ["connection", "request", "checkContinue", "upgrade"] as const;
+  for (const kind of kinds) server.on(kind, note);
+  const startedMs = performance.now();
+  for (let round = 0; arrived && round < MOST_ROUNDS; round += 1) {
+    if (performance.now() - startedMs > LONGEST_MS) break;
+    arrived = false;
+    if (quietMs > 0) await delay(quietMs);
+    for (let turn = 0; turn < TURNS; turn += 1) await nextTurn();
+  }
+  for (const kind of kinds) server.off(kind, note);
 }
 
 /**

@@ -39,16 +39,6 @@ export function claimer(
     return answer;
   };
 
-  async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise<void> {
-    try {
-      await confirm(id, token);
-    } catch (error) {
-      // Whatever became of this call, the store has taken the claim.
-      if (!(error instanceof StoreUnavailable) || error.asked) throw error;
-      throw new StoreUnavailable(error.message);
-    }
-  }
-
   /** A server whose clock is not known, or was set, says so by refusing; its answer has told its clock. */
   async function askInTime(request: ClaimRequest, startedMs: number): Promise<Reply> {
     const untilMs = (): number => (clock.at(startedMs) ?? 0) + timeoutMs;
@@ -71,6 +61,16 @@ export function claimer(
       request.onUnknown,
       untilMs,
     );
+  }
+}
+
+async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise<void> {
+  try {
+    await confirm(id, token);
+  } catch (error) {
+    // Whatever became of this call, the store has taken the claim.
+    if (!(error instanceof StoreUnavailable) || error.asked) throw error;
+    throw new StoreUnavailable(error.message);
   }
 }
 

@@ -73,7 +73,7 @@ export function connectInOrder(
   const { where } = target;
   const client =
     where.kind === "cluster"
-      ? new Cluster([...where.nodes], { ...clusterOptions(connection), ...inOrder })
+      ? new Cluster([...where.nodes], clusterOptions(connection))
       : new Redis(connection);
   if (client instanceof Redis) onTrouble(client, onError);
   else client.on("error", onError);
@@ -87,6 +87,28 @@ function onTrouble(client: Redis, onError: (error: Error) => void): void {
     // of our records are.
     if (client.status === "connect" || isSelect(error)) client.stream.destroy();
   });
+  // DANGER: where Sentinel tells of a failover while ioredis is just asking it for the primary, ioredis ends the client
+  // for good, and the gateway would be without its store until somebody restarts it.
+  let attempts = 0;
+  client.on("ready", () => {
+    attempts = 0;
+  });
+  client.on("end", () => {
+    if (hungUp.has(client)) return;
+    attempts += 1;
+    setTimeout(() => {
+      // What it rejects with, "error" has told.
+      if (!hungUp.has(client)) client.connect().catch(() => undefined);
+    }, backoffMs(attempts)).unref();
+  });
+}
+
+const hungUp = new WeakSet<Redis | Cluster>();
+
+/** Ends a connection for good. Not QUIT: a server that does not answer would keep the process from ending. */
+export function hangUp(client: Redis | Cluster): void {
+  hungUp.add(client);
+  client.disconnect();
 }
 
 function isSelect(error: Error & { readonly command?: { readonly name?: string } }): boolean {
@@ -117,8 +139,10 @@ function commandsOf(scripts: readonly ScriptSource[]): Record<string, Command> {
 
 function clusterOptions(connection: RedisOptions): ClusterOptions {
   return {
-    redisOptions: connection,
-    enableAutoPipelining: true,
+    // DANGER: of a pipeline, ioredis follows MOVED and ASK only where all its commands got the same one, and so a slot
+    // that moves would fail every call that happened to go out together with one of its own.
+    redisOptions: { ...connection, enableAutoPipelining: false },
+    enableAutoPipelining: false,
     enableOfflineQueue: false,
     clusterRetryStrategy: backoffMs,
     // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.

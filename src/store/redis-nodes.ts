@@ -4,7 +4,7 @@
  */
 import { StoreUnavailable } from "../core/ports.ts";
 import { within } from "./deadline.ts";
-import { connectInOrder } from "./redis-client.ts";
+import { connectInOrder, hangUp } from "./redis-client.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
 import { createOrder, ReplyMisplaced } from "./redis-order.ts";
 import { parseRedisUrl } from "./redis-url.ts";
@@ -60,8 +60,7 @@ export function connectRedisNodes(urls: readonly string[], timeoutMs: number): R
         order.broken();
         throw new ReplyMisplaced();
       },
-      // Not QUIT: a server that does not answer would keep the process from ending.
-      close: () => client.disconnect(),
+      close: () => hangUp(client),
     };
   });
 }

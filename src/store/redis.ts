@@ -20,7 +20,7 @@ import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call
 import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
 import { claimer } from "./redis-claim.ts";
-import { connect, connectForWait } from "./redis-client.ts";
+import { connect, connectForWait, hangUp } from "./redis-client.ts";
 import type { ScriptedClient } from "./redis-client.ts";
 import { createServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
@@ -113,10 +113,9 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     ),
     close: async () => {
       signal.close();
-      // Not QUIT: a server that does not answer would keep the process from ending.
-      client.disconnect();
-      waiting?.disconnect();
-      subscriber.disconnect();
+      for (const connection of [client, subscriber, waiting]) {
+        if (connection !== undefined) hangUp(connection);
+      }
     },
   };
 }

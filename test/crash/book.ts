@@ -25,8 +25,17 @@ export interface Shot {
 /** `undefined`: no whole reply came. */
 export type Heard = Answer | undefined;
 
+export interface Asked {
+  readonly request: number;
+  readonly shot: Shot;
+  readonly heard: Heard;
+  /** When the operating system had it whole; `undefined` where it never had. */
+  readonly sentMs: number | undefined;
+}
+
 export class Book {
   readonly #told: Told[] = [];
+  readonly #withdrawn = new Set<number>();
   #seq = 0;
   #requests = 0;
   /** Of every key that has been asked for: its record id, as the replies tell it. */
@@ -42,7 +51,11 @@ export class Book {
     this.#told.push({ seq: this.next(), event });
   }
 
-  async send(url: string, shot: Shot, agent?: http.Agent): Promise<Heard> {
+  async send(url: string, shot: Shot): Promise<Heard> {
+    return (await this.ask(url, shot)).heard;
+  }
+
+  async ask(url: string, shot: Shot, agent?: http.Agent): Promise<Asked> {
     const { method, path, key, scope, body } = shot;
     const request = (this.#requests += 1);
     this.write({
@@ -56,19 +69,24 @@ export class Book {
       atMs: performance.now(),
     });
     const headers = { "Idempotency-Key": key, Authorization: scope, "Content-Type": "text/plain" };
-    let heard: Answer;
+    let sentMs: number | undefined;
+    const onSent = (): void => {
+      sentMs = performance.now();
+    };
+    const options = { method, headers, body, onSent, ...(agent !== undefined && { agent }) };
+    let heard: Heard;
     try {
-      heard = await call(`${url}${path}`, {
-        method,
-        headers,
-        body,
-        ...(agent !== undefined && { agent }),
-      });
+      heard = await call(`${url}${path}`, options);
     } catch (error) {
       if (!isConnectionError(error)) throw error;
       this.write({ kind: "no-reply", request, atMs: performance.now() });
-      return undefined;
+      return { request, shot, heard: undefined, sentMs };
     }
+    this.#heard(request, shot, heard);
+    return { request, shot, heard, sentMs };
+  }
+
+  #heard(request: number, { scope, key }: Shot, heard: Answer): void {
     const answer = answerDigest(heard.status, heard.header("x-execution"), heard.body);
     this.write({
       kind: "reply",
@@ -80,12 +98,19 @@ export class Book {
     });
     const record = heard.header("idempotency-record");
     if (record !== undefined) this.records.set(record, { scope, key });
-    return heard;
+  }
+
+  /** Takes a request out of the history: it met a closed door, and nobody has seen it. */
+  withdraw(request: number): void {
+    this.#withdrawn.add(request);
   }
 
   /** What of the promises does not hold, judged by the clients' replies and the upstream's file. */
   judge(name: string, ledger: Ledger, faultFree = false): readonly string[] {
-    const told = [...this.#told, ...ledger.read()].toSorted((a, b) => a.seq - b.seq);
+    const kept = this.#told.filter(
+      ({ event }) => !("request" in event && this.#withdrawn.has(event.request)),
+    );
+    const told = [...kept, ...ledger.read()].toSorted((a, b) => a.seq - b.seq);
     const history: History = { name, faultFree, events: told.map(({ event }) => event) };
     return check(history).map(({ rule, text }) => `${name}: ${rule}: ${text}`);
   }

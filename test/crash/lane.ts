@@ -48,6 +48,7 @@ export interface LaneOptions {
   /** Over the settings of every lane. */
   readonly upstream?: Readonly<Record<string, unknown>>;
   readonly store?: Readonly<Record<string, unknown>>;
+  readonly defaults?: Readonly<Record<string, unknown>>;
 }
 
 export async function openLane(
@@ -71,7 +72,7 @@ export async function openLane(
       lease: `${LEASE_MS}ms`,
       ...options.store,
     },
-    defaults: { respond: { release: [503] } },
+    defaults: { respond: { release: [503] }, ...options.defaults },
     // Thousands of lines that nobody reads.
     log: { level: "info" },
   });

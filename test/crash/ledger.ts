@@ -60,8 +60,14 @@ export async function startLedger(t: Teardown, next: () => number): Promise<Ledg
 
   const upstream = await startUpstream(t, {
     respond: async (call, req, res) => {
-      const execution = (executions += 1);
       const { url: path } = call;
+      // What passes through changes nothing, and nobody promises anything of it.
+      if (call.method === "GET") {
+        await pause(SLOW_MS);
+        writeAnswer(res, { body: path });
+        return;
+      }
+      const execution = (executions += 1);
       write(receiptOf(execution, call));
       const work = betweens.get(path);
       betweens.delete(path);

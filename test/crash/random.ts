@@ -5,13 +5,16 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
 import { LASTING, type Lasting } from "../process/store-places.ts";
+import type { GatewayProcess } from "../support/gateway-process.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { outcomeOf, type Shot } from "./book.ts";
-import { FINAL, openLane, settle, type Lane } from "./lane.ts";
+import { FINAL, openLane, settle, within, type Lane } from "./lane.ts";
 
 const CLIENTS = 8;
 /** Until when a gateway that takes traffic is dead. */
 const LONGEST_MS = 250;
+/** Far behind everything that a worker waits for when another one dies. */
+const OUTLIVED_MS = 10_000;
 /** Keys that are asked for again: the latest of the lane, some of them from gateways that are dead. */
 const REMEMBERED = 40;
 
@@ -76,7 +79,8 @@ async function killInLane(t: Teardown, store: Lasting, units: readonly number[])
 
 async function killUnderLoad(lane: Lane, unit: number, shots: Shot[]): Promise<void> {
   const chance = chanceOf(unit);
-  const gateway = await lane.start();
+  const workers = Math.floor(unit / LASTING.length) % 5 === 4 ? 2 : 1;
+  const gateway = await lane.start(undefined, "--workers", String(workers));
   const dead = new AbortController();
   const ended = gateway.ended.then(() => dead.abort());
   const clients = Array.from({ length: CLIENTS }, async () => {
@@ -87,9 +91,33 @@ async function killUnderLoad(lane: Lane, unit: number, shots: Shot[]): Promise<v
     }
   });
   await pause(chance() * LONGEST_MS);
-  gateway.signal("SIGKILL");
+  if (workers > 1) {
+    // One dies alone first, perhaps in the middle of a write to the store that the other one shares with it.
+    const [line] = await gateway.lines(1, ({ msg }) => msg === "worker listening");
+    process.kill(Number(line?.["pid"]), "SIGKILL");
+    await within(
+      OUTLIVED_MS,
+      "an answer of the worker that is left",
+      answered(lane, gateway, unit),
+    );
+  }
+  gateway.signalAll("SIGKILL");
   await ended;
   await Promise.all(clients);
+}
+
+/** The other worker goes on: with a connection that met the dead one it is asked again. */
+async function answered({ book }: Lane, { url }: GatewayProcess, unit: number): Promise<void> {
+  for (let n = 0; ; n += 1) {
+    const shot: Shot = {
+      method: "POST",
+      path: "/random/quick",
+      key: `outlived-${unit}-${n}`,
+      scope: "caller-0",
+      body: "x",
+    };
+    if (outcomeOf(await book.send(url, shot)) === "executed") return;
+  }
 }
 
 function nextShot(unit: number, shots: Shot[], chance: () => number): Shot {

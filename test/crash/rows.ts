@@ -3,6 +3,7 @@ import type { ProofRow } from "../proof/row.ts";
 import { killAtFailpoints, ROUND } from "./kills.ts";
 import { pausePastLease } from "./pauses.ts";
 import { killAtRandom } from "./random.ts";
+import { stopUnderLoad } from "./stops.ts";
 
 export const rows: readonly ProofRow[] = [
   {
@@ -33,6 +34,15 @@ export const rows: readonly ProofRow[] = [
     long: 200,
     batch: 20,
     run: pausePastLease,
+  },
+  {
+    name: "graceful-stops",
+    claim: "graceful stops under load: calls cut, unknown outcomes made",
+    unit: "stops",
+    ci: 5,
+    long: 100,
+    batch: 20,
+    run: stopUnderLoad,
   },
 ];
 

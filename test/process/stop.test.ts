@@ -1,11 +1,17 @@
 /** The graceful stop: nothing that runs is cut, nothing new is taken, and it ends within a bound whatever happens. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import t, { type Test } from "tap";
 import { WebSocket, WebSocketServer } from "ws";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
-import type { GatewayProcess } from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
+import {
+  configured,
+  startGatewayProcess,
+  type GatewayProcess,
+} from "../support/gateway-process.ts";
 import { startUpstream, writeAnswer, type TestUpstream } from "../support/upstream.ts";
 import { ask, exchangeWith, gatewayOn } from "./store-places.ts";
 
@@ -85,6 +91,31 @@ for (const workers of ["1", "2"]) {
       q.equal(upstream.count(), 40, "upstream calls");
     });
   }
+
+  t.test(`${workers} worker(s): what was sent before the signal is answered`, async (q) => {
+    const upstream = await startUpstream(q);
+    const { gateway } = await start(q, upstream, workers);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    q.teardown(() => agent.destroy());
+    q.equal((await post(gateway, "before", { agent })).status, 200);
+    // It takes nothing while it stands still: connections and bytes wait in the operating system.
+    gateway.signalAll("SIGSTOP");
+    const sent: Promise<void>[] = [];
+    const calls = Array.from({ length: 30 }, (_, n) => {
+      let onSent = (): void => undefined;
+      sent.push(new Promise((resolve) => (onSent = resolve)));
+      // The first goes over the connection that is there and idle.
+      return post(gateway, `waiting-${n}`, n === 0 ? { agent, onSent } : { onSent });
+    });
+    await Promise.all(sent);
+    gateway.signalAll("SIGTERM");
+    gateway.signalAll("SIGCONT");
+    const answers = await Promise.all(calls);
+    const told = answers.map((answer) => answer.header("idempotency-status"));
+    q.same(new Set(told), new Set(["executed"]));
+    q.equal(await gateway.ended, 0, "exit code");
+    q.equal(upstream.count(), 31, "upstream calls");
+  });
 
   t.test(
     `${workers} worker(s): an upstream that never answers does not hold the stop up`,
@@ -177,6 +208,43 @@ for (const workers of ["1", "2"]) {
     q.equal(upstream.count(), 1, "upstream calls");
   });
 }
+
+/** Opens the store beside the gateway, begins to write, and stands still. */
+const HOLDER = `
+  import { open } from "lmdb";
+  const env = open({ path: process.argv[1], encoding: "binary", maxDbs: 8, overlappingSync: false });
+  env.transactionSync(() => {
+    process.stdout.write("writing");
+    process.kill(process.pid, "SIGSTOP");
+  });
+`;
+
+t.test("a stop ends although another process holds the embedded store", async (q) => {
+  const upstream = await startUpstream(q);
+  const url = `file:${tempDir(q)}`;
+  const config = configured(q, { upstream: { url: upstream.url, timeout: "2s" }, store: { url } });
+  const gateway = await startGatewayProcess(q, config);
+  const dir = url.slice("file:".length);
+  const args = ["--input-type=module", "--eval", HOLDER, dir];
+  const holder = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  q.teardown(() => holder.kill("SIGKILL"));
+  await once(holder.stdout, "data");
+  const refused = await post(gateway, "held-up");
+  q.same([refused.status, refused.json()["code"]], [503, "store-unavailable"]);
+
+  q.equal(await gateway.end("SIGTERM"), null, "by its own signal");
+  const failed = await gateway.line("the store cannot be closed: ending without it");
+  q.match(failed["error"], { code: "STORE_UNAVAILABLE" });
+  q.same(
+    gateway.output.filter((line) => line.includes("background work failed")),
+    [],
+  );
+  holder.kill("SIGCONT");
+  await once(holder, "exit");
+  const retry = await post(await startGatewayProcess(q, config), "held-up");
+  q.equal(retry.header("idempotency-status"), "executed");
+  q.equal(upstream.count(), 1, "upstream calls");
+});
 
 t.test(
   "a client that keeps its connection is told to close it, and its last call is answered",

@@ -174,16 +174,13 @@ class Passage<T> {
   /** `replyMs` undefined: nobody hears of it. */
   #execute(afterMs: number, replyMs: number | undefined): void {
     const { world } = this.#site;
-    const { work, operation, id, done } = this.#call;
+    const { operation, id } = this.#call;
+    const call = this.#call;
     world.after(afterMs, () => {
-      // What every store does: past a second time-out it takes no claim any more, because nobody would own it.
-      if (operation === "claim" && world.nowMs - this.#askedMs > 2 * STORE_TIMEOUT_MS) {
-        return world.note("claim late", id.slice(0, 8));
-      }
-      work().then(
+      call.work().then(
         (value) => {
           world.note(`${operation}.`, id.slice(0, 8), kindOf(value));
-          done?.(value);
+          call.done?.(value);
           if (replyMs !== undefined) world.after(replyMs, () => this.#arrive(value, undefined));
         },
         (error: unknown) => {

@@ -9,6 +9,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Keeps connections; default: one of its own for each call. */
   readonly agent?: http.Agent;
+  /** Called when the whole request has been handed to the operating system. */
+  readonly onSent?: () => void;
 }
 
 export interface Answer {
@@ -33,6 +35,7 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
       ...(signal !== undefined && { signal }),
     });
     req.on("error", reject);
+    if (options.onSent !== undefined) req.on("finish", options.onSent);
     req.on("response", (res) => {
       const chunks: Buffer[] = [];
       res.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -75,8 +75,19 @@ export async function storeSettings(
   return { url: (await sharedRedis(root)).url, keyPrefix };
 }
 
+export interface GatewayOptions {
+  /** Resolves when it may be asked; default: once its store is ready. */
+  readonly ready?: (store: Store) => Promise<void>;
+  /** Stands between the gateway and its store. */
+  readonly between?: (store: Store) => Store;
+}
+
 /** Starts a gateway and stops it with the test. */
-export async function startGateway(t: Teardown, settings: Settings): Promise<TestGateway> {
+export async function startGateway(
+  t: Teardown,
+  settings: Settings,
+  options: GatewayOptions = {},
+): Promise<TestGateway> {
   const file = join(tempDir(t), "gateway.yaml");
   const local = { host: "127.0.0.1", port: 0 };
   const { listen, admin, ...rest } = settings;
@@ -92,10 +103,18 @@ export async function startGateway(t: Teardown, settings: Settings): Promise<Tes
   if (loaded.kind !== "run") {
     throw new Error(loaded.kind === "invalid" ? loaded.problems.join("\n") : loaded.kind);
   }
-  return run(t, loaded.config);
+  return run(t, loaded.config, options);
 }
 
-async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
+/** A gateway serves before its Redis is connected, and answers 503 until then. */
+const storeReady = (store: Store): Promise<void> =>
+  until(async () => (await store.problems()).length === 0);
+
+async function run(
+  t: Teardown,
+  config: GatewayConfig,
+  { ready = storeReady, between = (store) => store }: GatewayOptions,
+): Promise<TestGateway> {
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
   const destination = {
@@ -109,7 +128,7 @@ async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
     version: "test",
     routes: config.routes.map((route) => route.policy.route),
   });
-  const store = openStore(config.store);
+  const store = between(openStore(config.store));
   const serving = createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
     store,
@@ -117,8 +136,7 @@ async function run(t: Teardown, config: GatewayConfig): Promise<TestGateway> {
     exposition: () => metrics.exposition(),
     unready: () => [],
   });
-  // A gateway serves before its Redis is connected, and answers 503 until then; a test asks once it is ready.
-  await until(async () => (await store.problems()).length === 0);
+  await ready(store);
   const at = await serving.start();
   const adminAt = await operating.start();
   let stopped: Promise<void> | undefined;

@@ -83,8 +83,10 @@ export async function startSentinel(t: Teardown): Promise<{
   readonly port: number;
   readonly primary: RedisServer;
   readonly replica: RedisServer;
-  /** Sentinel promotes the replica; resolves when it says so. */
+  /** Sentinel promotes the replica; resolves when it says so and the old primary has become a replica. */
   failover(): Promise<void>;
+  /** Resolves when Sentinel names the replica as the primary. */
+  promoted(): Promise<void>;
 }> {
   const primary = await startRedis(t);
   const replica = await startRedis(t, { replicaOf: primary });
@@ -97,26 +99,31 @@ export async function startSentinel(t: Teardown): Promise<{
     "bind 127.0.0.1",
     `dir ${dir}`,
     `sentinel monitor records 127.0.0.1 ${primary.port} 1`,
-    "sentinel down-after-milliseconds records 500",
+    "sentinel down-after-milliseconds records 1000",
     "sentinel failover-timeout records 5000",
   ];
   writeFileSync(config, `${lines.join("\n")}\n`);
   await launch(t, [config, "--sentinel"], /Sentinel ID is|\+monitor master/u);
   const cli = async (...command: string[]): Promise<string> =>
     (await run("redis-cli", ["-p", String(port), ...command])).stdout;
-  // It asks its servers every ten seconds; a test has no such time.
-  await cli("SENTINEL", "DEBUG", "INFO-PERIOD", "200");
+  // It asks its servers every ten seconds and pings them every second; a test has no such time.
+  const periods = ["INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD"];
+  await cli("SENTINEL", "DEBUG", ...periods.flatMap((period) => [period, "200"]));
   await until(async () => /num-slaves\n1\n/u.test(await cli("SENTINEL", "MASTER", "records")));
+  const promoted = (): Promise<void> => {
+    const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");
+    return until(async () =>
+      isReplica.test(await cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "records")),
+    );
+  };
   return {
     port,
     primary,
     replica,
+    promoted,
     async failover() {
       await until(async () => (await cli("SENTINEL", "FAILOVER", "records")).startsWith("OK"));
-      const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");
-      await until(async () =>
-        isReplica.test(await cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "records")),
-      );
+      await promoted();
       // A server that changes its role drops its clients, this one included.
       const role = (): Promise<string> => primary.cli("INFO", "replication").catch(() => "dropped");
       await until(async () => /role:slave/u.test(await role()));

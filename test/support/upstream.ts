@@ -79,6 +79,8 @@ export interface TestUpstream {
 export interface UpstreamOptions {
   /** Default: any free port. */
   readonly port?: number;
+  /** Default: loopback. */
+  readonly host?: string;
   readonly answer?: Answer;
   readonly respond?: Responder;
   readonly onUpgrade?: (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -146,11 +148,12 @@ export async function startUpstream(
     else writeAnswer(res, answer);
   }
 
-  const port = await listenOn(server, options.port ?? 0);
+  const host = options.host ?? LOOPBACK;
+  const port = await listenOn(server, options.port ?? 0, host);
   const close = () => closeServer(server, () => server.closeAllConnections());
   t.teardown(close);
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     port,
     server,
     calls: calls.items,
@@ -270,10 +273,12 @@ export async function startRawUpstream(
   };
 }
 
-function listenOn(server: net.Server, port: number): Promise<number> {
+const LOOPBACK = "127.0.0.1";
+
+function listenOn(server: net.Server, port: number, host = LOOPBACK): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
   });
 }
 

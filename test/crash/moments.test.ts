@@ -3,4 +3,4 @@ import t from "tap";
 import { rowNamed } from "./rows.ts";
 import { tryRow } from "./try-row.ts";
 
-tryRow(t, rowNamed("crash-random"));
+for (const name of ["crash-random", "paused", "graceful-stops"]) tryRow(t, rowNamed(name));

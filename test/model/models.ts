@@ -1,0 +1,161 @@
+/**
+ * What spin is asked: the protocol in several sizes, all of whose runs must keep every property, and the protocol with
+ * one thing done wrong, where spin must find the property that this breaks. Runs nothing.
+ */
+
+export interface Model {
+  readonly name: string;
+  /** What is allowed to happen in it. */
+  readonly claim: string;
+  /** For `spin -D…`; `protocol.pml` says what each means. */
+  readonly defines: readonly string[];
+  /** The property that must be found broken; `undefined`: none may be. */
+  readonly breaks?: string;
+}
+
+/** Nothing dies and nobody is slow; a few store calls fail or are not heard of. Then more can be promised. */
+const CALM = ["CRASHES=0", "FAULTS=3", "PUNCTUAL", "CALM"];
+const FAULT_FREE = ["CRASHES=0", "FAULTS=0", "PUNCTUAL", "FAULT_FREE"];
+
+/** Two gateways that share three tries, and two crashes. */
+const SOUND: readonly Model[] = [
+  {
+    name: "block",
+    claim: "crashes, pauses, store calls lost, failed or executed at any later time",
+    defines: ["PAUSES"],
+  },
+  {
+    name: "block, a key that is reused",
+    claim: "the same, and one of the tries is another request",
+    defines: ["PAUSES", "REUSE"],
+  },
+  {
+    name: "resend",
+    claim: "crashes, pauses, up to two store calls lost or failed",
+    defines: ["PAUSES", "RESEND", "PUNCTUAL", "FAULTS=2"],
+  },
+  {
+    name: "resend, two tries",
+    claim: "crashes, pauses, store calls lost, failed or executed at any later time",
+    defines: ["PAUSES", "RESEND", "TRIES=2"],
+  },
+  {
+    name: "block, calm",
+    claim: "up to three store calls lost or failed, nothing else",
+    defines: CALM,
+  },
+  { name: "resend, calm", claim: "the same", defines: [...CALM, "RESEND"] },
+  { name: "block, fault-free", claim: "nothing goes wrong", defines: FAULT_FREE },
+  { name: "resend, fault-free", claim: "nothing goes wrong", defines: [...FAULT_FREE, "RESEND"] },
+];
+
+const wrong = (define: string, claim: string, breaks: string, ...others: string[]): Model => ({
+  name: define.toLowerCase().replaceAll("_", " "),
+  claim,
+  defines: [...(others.length === 0 ? ["PAUSES"] : others), define],
+  breaks,
+});
+
+const BLOCK = ["PAUSES"];
+const RESEND = ["PAUSES", "RESEND"];
+const FEW_FAULTS = ["PUNCTUAL", "FAULTS=1"];
+
+const WRONG: readonly Model[] = [
+  wrong(
+    "NAIVE_TAKEOVER",
+    "whoever finds the lease over takes the key over",
+    "executed_twice",
+    ...BLOCK,
+  ),
+  wrong("LOSE_CLAIM", "the store loses a claim that it has granted", "executed_twice", ...BLOCK),
+  wrong(
+    "LOSE_COMPLETION",
+    "the store loses a completion that it has acknowledged",
+    "completion_lost",
+    ...BLOCK,
+  ),
+  wrong("STALE_READ", "a claim is judged by a replica", "executed_twice", ...BLOCK),
+  wrong(
+    "LEASE_IS_RETENTION",
+    "the record is forgotten when the lease is over",
+    "executed_twice",
+    ...BLOCK,
+  ),
+  wrong(
+    "COMPLETE_WITHOUT_TOKEN",
+    "whoever comes completes the record",
+    "executed_after_recorded",
+    ...RESEND,
+  ),
+  wrong("RELEASE_WITHOUT_TOKEN", "whoever comes releases the record", "executed_twice", ...BLOCK),
+  wrong(
+    "MARK_WITHOUT_TOKEN",
+    "whoever comes marks it unknown",
+    "executed_after_recorded",
+    ...RESEND,
+    ...FEW_FAULTS,
+  ),
+  wrong(
+    "RELEASE_FORGETS_FENCE",
+    "a resend's release forgets the record",
+    "executed_twice",
+    ...RESEND,
+    ...FEW_FAULTS,
+  ),
+  wrong(
+    "CLAIM_NOT_IDEMPOTENT",
+    "the second ask is answered busy by the first",
+    "unsent_unknown",
+    ...CALM,
+  ),
+  wrong(
+    "FINGERPRINT_IGNORED",
+    "another request under the same key counts as the same",
+    "foreign_answer",
+    "PAUSES",
+    "REUSE",
+  ),
+  wrong("BYPASS", "sent without a claim where the store is away", "unclaimed", ...BLOCK),
+  wrong("NO_LAST_LOOK", "sent without a look at the lease", "executed_after_recorded", ...RESEND),
+  wrong(
+    "PAUSE_AFTER_LOOK",
+    "a pause between the look at the lease and the first byte",
+    "executed_after_recorded",
+    ...RESEND,
+  ),
+  wrong(
+    "CLOCK_JUMP",
+    "the store's clock jumps ahead of its gateways'",
+    "executed_after_recorded",
+    ...RESEND,
+  ),
+  wrong("ANSWER_BEFORE_SETTLE", "told before it is recorded", "completion_lost", ...BLOCK),
+  wrong("RELEASE_AFTER_RESET", "a reset connection frees the key", "executed_twice", ...BLOCK),
+  wrong("RETRY_AFTER_RESET", "a reset connection is tried again", "executed_twice", ...BLOCK),
+  wrong("SHORT_LEASE", "the lease is shorter than the call", "overlap", ...CALM, "RESEND"),
+  wrong(
+    "NO_RELEASE_LATER",
+    "a claim that nobody heard of is not given back",
+    "unsent_unknown",
+    ...CALM,
+  ),
+  wrong(
+    "NO_COMPLETE_LATER",
+    "a completion that nobody heard of is not tried again",
+    "unrecorded",
+    ...CALM,
+  ),
+];
+
+export const CI_MODELS: readonly Model[] = [...SOUND, ...WRONG];
+
+/** Too large for the suite. */
+const LARGE: readonly Model[] = [
+  {
+    name: "block, three gateways",
+    claim: "four tries, two crashes, and everything else that `block` allows",
+    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "PUNCTUAL", "FAULTS=2"],
+  },
+];
+
+export const ALL_MODELS: readonly Model[] = [...CI_MODELS, ...LARGE];

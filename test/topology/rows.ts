@@ -1,0 +1,23 @@
+/** What is tried when Redis changes its shape, as rows of the proof. */
+import type { ProofRow } from "../proof/row.ts";
+import { sentinelFailover } from "./sentinel.ts";
+import { batch } from "./unit.ts";
+
+export const rows: readonly ProofRow[] = [
+  {
+    name: "sentinel-failover",
+    claim:
+      "Sentinel fails over under load; answers that contradict one another, and with replicas.wait executions twice",
+    unit: "failover",
+    ci: 2,
+    long: 20,
+    batch: 4,
+    run: (first, count) => batch(first, count, sentinelFailover),
+  },
+];
+
+export function rowNamed(name: string): ProofRow {
+  const row = rows.find((other) => other.name === name);
+  if (row === undefined) throw new Error(`no row is called ${name}`);
+  return row;
+}

@@ -1,0 +1,7 @@
+/** Sentinel fails over while clients send and retry; see rows.ts for what counts. */
+import t from "tap";
+import { rowNamed } from "./rows.ts";
+import { tried } from "./tried.ts";
+
+const row = rowNamed("sentinel-failover");
+t.test(row.claim, (q) => tried(q, row));

@@ -1,0 +1,96 @@
+/**
+ * What the units of this room have in common: gateways that give up early, the last look at every key, and how what
+ * was seen becomes violations and counts.
+ */
+import { check } from "../checker/check.ts";
+import type { BatchResult } from "../proof/row.ts";
+import { startGateway, type Settings, type TestGateway } from "../support/gateway.ts";
+import { until } from "../support/redis-server.ts";
+import type { Teardown } from "../support/teardown.ts";
+import { tally, type Load } from "./load.ts";
+
+export interface Unit {
+  readonly violations: readonly string[];
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** The least that is permitted with the time-outs below. */
+const LEASE_MS = 3200;
+
+/** `wait`: replicas that claims wait for, 0 for none. */
+export function settingsOf(upstreamUrl: string, storeUrl: string, wait: number): Settings {
+  return {
+    upstream: { url: upstreamUrl, timeout: "1s", connectTimeout: "1s" },
+    store: {
+      url: storeUrl,
+      timeout: "500ms",
+      lease: `${LEASE_MS}ms`,
+      ...(wait > 0 && { replicas: { wait, timeout: "100ms" } }),
+    },
+    log: { level: "error" },
+  };
+}
+
+export async function startGateways(
+  t: Teardown,
+  settings: Settings,
+  count = 2,
+): Promise<readonly TestGateway[]> {
+  return Promise.all(Array.from({ length: count }, () => startGateway(t, settings)));
+}
+
+export async function healthy(gateways: readonly TestGateway[]): Promise<void> {
+  await until(async () => {
+    const problems = await Promise.all(gateways.map(({ store }) => store.problems()));
+    return problems.flat().length === 0;
+  });
+}
+
+/** Every key once more from every gateway: whoever has been told an answer gets the same, and nothing is sent. */
+export async function askAgain(load: Load, gateways: readonly string[]): Promise<void> {
+  load.events.push({ kind: "faults-over", leaseMs: LEASE_MS, atMs: load.now() });
+  for (const url of gateways) {
+    await Promise.all([...load.operations.keys()].map((key) => load.ask(key, url)));
+  }
+}
+
+/** `fromMs` to `toMs`: while it was done. */
+export function judged(
+  name: string,
+  load: Load,
+  {
+    faultFree,
+    fromMs,
+    toMs,
+  }: { readonly faultFree: boolean; readonly fromMs: number; readonly toMs: number },
+): Unit {
+  const { keysInFlight, executedTwice, unknown } = tally(load.operations.values(), fromMs, toMs);
+  const violations = check({ name, faultFree, events: load.events }).map(
+    ({ rule, text }) => `${name}: ${rule}: ${text}`,
+  );
+  // What each situation came to, beside the sum over all.
+  const own = { keysInFlight, executedTwice, unknown };
+  const labelled = Object.entries(own).map(([what, count]) => [`${name}: ${what}`, count] as const);
+  return {
+    violations,
+    counts: { ...load.counts, keys: load.operations.size, ...Object.fromEntries(labelled) },
+  };
+}
+
+/** One unit after the other. */
+export async function batch(
+  first: number,
+  count: number,
+  unit: (n: number) => Promise<Unit>,
+): Promise<BatchResult> {
+  const violations: string[] = [];
+  const counts: Record<string, number> = {};
+  for (let n = first; n < first + count; n += 1) {
+    const found = await unit(n);
+    violations.push(...found.violations.map((violation) => `unit ${n}: ${violation}`));
+    for (const [name, more] of Object.entries(found.counts)) {
+      counts[name] = (counts[name] ?? 0) + more;
+    }
+  }
+  return { done: count, violations, counts };
+}
