@@ -143,7 +143,7 @@ export const RULES = [
   "executed-after-recorded",
   /** A completion that was acknowledged is gone. */
   "completion-lost",
-  /** In flight without an owner, later than the lease and a second after the last fault. */
+  /** In flight without an owner, later than the lease and a second after the last fault; or with nobody there ever. */
   "stuck",
   /** An unknown outcome, a 5xx or a lost write, although nothing went wrong. */
   "fault-free",

@@ -14,10 +14,12 @@ interface KeyState {
   recorded: { readonly answer: string; readonly request: number } | undefined;
   /** What they were told that is not on record. */
   unrecorded: { readonly answer: string; readonly request: number } | undefined;
-  /** The store has acknowledged a completion. */
+  /** The store has acknowledged a completion, or a client was told an answer that is on record. */
   completed: boolean;
   /** Of requests that were begun, which have no end yet. */
   readonly open: Set<number>;
+  /** How many were begun at all. */
+  requests: number;
   /** Claims granted and executions seen, by fence; never begun anew, because a fence may be late. */
   readonly claims: Map<number, number>;
   readonly sent: Map<number, number>;
@@ -34,6 +36,8 @@ interface Beginning {
   readonly executed: string | undefined;
   /** No other request of the key was under way. */
   readonly alone: boolean;
+  /** No other one was ever begun. */
+  readonly first: boolean;
 }
 
 /** The record settled: everybody who asks later gets this answer. */
@@ -76,8 +80,10 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
           completed: state.completed,
           executed: state.executions[0]?.fingerprint,
           alone: state.open.size === 0,
+          first: state.requests === 0,
         });
         state.open.add(event.request);
+        state.requests += 1;
         return;
       }
       case "claimed":
@@ -103,7 +109,8 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
         carried(event, request, state, index, object);
         const beginning = beginnings.get(event.request);
         if (beginning !== undefined && !state.excused) {
-          refused(event, request, beginning, stuckAfterMs, object);
+          const only = beginning.first && state.requests === 1;
+          refused(event, request, { ...beginning, only }, stuckAfterMs, object);
         }
         return;
       }
@@ -124,6 +131,7 @@ function newState(): KeyState {
     unrecorded: undefined,
     completed: false,
     open: new Set(),
+    requests: 0,
     claims: new Map(),
     sent: new Map(),
     excused: false,
@@ -222,7 +230,11 @@ function carried(
     const other = state.recorded ?? (resends ? undefined : state.unrecorded);
     differ(told, other, object);
     // An answer from before the record was forgotten says nothing of what came after.
-    if (from.some(({ event }) => state.executions.includes(event))) state.recorded ??= told;
+    if (from.some(({ event }) => state.executions.includes(event))) {
+      state.recorded ??= told;
+      // Whoever was told so may rely on it as on the store's own word.
+      state.completed = true;
+    }
   } else if (outcome === "not-recorded") {
     if (!resends) differ(told, state.recorded ?? state.unrecorded, object);
     if (from.some(({ event }) => state.executions.includes(event))) state.unrecorded ??= told;
@@ -249,7 +261,7 @@ function belongs({ event }: Execution, { scope, key, fingerprint }: EventOf<"req
 function refused(
   reply: EventOf<"reply">,
   request: EventOf<"request">,
-  { completed, executed: fingerprint, alone }: Beginning,
+  { completed, executed: fingerprint, alone, only }: Beginning & { readonly only: boolean },
   stuckAfterMs: number,
   object: Objection,
 ): void {
@@ -261,10 +273,10 @@ function refused(
   if (completed && !mismatch && request.mayBypass !== true && NOT_COMPLETED.has(outcome)) {
     object(
       "completion-lost",
-      `request ${reply.request} was told ${outcome}, begun after the completion was acknowledged`,
+      `request ${reply.request} was told ${outcome}, begun after the completion was acknowledged or told`,
     );
   }
-  if (outcome === "in-flight" && alone && request.atMs > stuckAfterMs) {
+  if (outcome === "in-flight" && ((alone && request.atMs > stuckAfterMs) || only)) {
     object("stuck", `request ${reply.request} was told in-flight with nobody else there`);
   }
 }

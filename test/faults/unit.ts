@@ -370,9 +370,11 @@ function openGateway(
       },
       ...scenario.settings?.(url),
     },
-    async (store) => {
-      if (scenario.fromTheStart) return;
-      while ((await store.problems()).length > 0) await delay(PAUSE_MS);
+    {
+      ready: async (store) => {
+        if (scenario.fromTheStart) return;
+        while ((await store.problems()).length > 0) await delay(PAUSE_MS);
+      },
     },
   );
 }

@@ -75,12 +75,18 @@ export async function storeSettings(
   return { url: (await sharedRedis(root)).url, keyPrefix };
 }
 
+export interface GatewayOptions {
+  /** Resolves when it may be asked; default: once its store is ready. */
+  readonly ready?: (store: Store) => Promise<void>;
+  /** Stands between the gateway and its store. */
+  readonly between?: (store: Store) => Store;
+}
+
 /** Starts a gateway and stops it with the test. */
 export async function startGateway(
   t: Teardown,
   settings: Settings,
-  /** Resolves when it may be asked; default: once its store is ready. */
-  ready: (store: Store) => Promise<void> = storeReady,
+  options: GatewayOptions = {},
 ): Promise<TestGateway> {
   const file = join(tempDir(t), "gateway.yaml");
   const local = { host: "127.0.0.1", port: 0 };
@@ -97,7 +103,7 @@ export async function startGateway(
   if (loaded.kind !== "run") {
     throw new Error(loaded.kind === "invalid" ? loaded.problems.join("\n") : loaded.kind);
   }
-  return run(t, loaded.config, ready);
+  return run(t, loaded.config, options);
 }
 
 /** A gateway serves before its Redis is connected, and answers 503 until then. */
@@ -107,7 +113,7 @@ const storeReady = (store: Store): Promise<void> =>
 async function run(
   t: Teardown,
   config: GatewayConfig,
-  ready: (store: Store) => Promise<void>,
+  { ready = storeReady, between = (store) => store }: GatewayOptions,
 ): Promise<TestGateway> {
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
@@ -122,7 +128,7 @@ async function run(
     version: "test",
     routes: config.routes.map((route) => route.policy.route),
   });
-  const store = openStore(config.store);
+  const store = between(openStore(config.store));
   const serving = createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
     store,

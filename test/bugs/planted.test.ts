@@ -1,0 +1,33 @@
+/**
+ * The checker and its hunts, proven: each planted bug is caught by the rule that it breaks, and where nothing is planted
+ * the same hunts find nothing.
+ */
+import t from "tap";
+import { BUGS } from "./bugs.ts";
+import { hunt, huntNothing, type Seeds } from "./plant.ts";
+import { huntBugs, rows } from "./rows.ts";
+
+t.test("every planted bug is caught by the rule that it breaks", async (q) => {
+  const [row] = rows;
+  const tried: Seeds[] = [];
+  const result = await huntBugs(0, row?.ci ?? 0, ({ bug, caught, seeds, ms }) => {
+    q.comment(`${bug.name}: ${bug.rule}, ${caught} (${(ms / 1000).toFixed(1)} s)`);
+    if (seeds !== undefined) tried.push(seeds);
+  });
+  q.same(result.violations, [], "missed");
+  q.equal(result.done, BUGS.length, "all of them were hunted");
+  q.comment(`no bug took more than ${result.peaks?.["seeds"]} seeds`);
+
+  const [wire, sim] = await Promise.all([huntNothing("wire", []), huntNothing("sim", tried)]);
+  q.same(wire.violations, [], "nothing planted, nothing found over the wire");
+  q.same(sim.violations, [], "nothing planted, nothing found in the same seeds");
+});
+
+t.test("names are unique, and an edit that does not fit is an error", async (q) => {
+  q.equal(new Set(BUGS.map(({ name }) => name)).size, BUGS.length);
+  const edits = [{ file: "core/record.ts", search: "no such text", replace: "" }];
+  const bug = { name: "", hunt: "wire", rule: "stuck" } as const;
+  await q.rejects(hunt({ ...bug, edits }), /core\/record\.ts has 0 places like this/u);
+  const twice = [{ file: "core/record.ts", search: "return", replace: "" }];
+  await q.rejects(hunt({ ...bug, edits: twice }), /not one/u);
+});

@@ -1,0 +1,64 @@
+/** The row of the planted bugs: each is hunted in a copy of its own, two copies at a time. */
+import type { BatchResult, ProofRow } from "../proof/row.ts";
+import { BUGS, type Bug } from "./bugs.ts";
+import { hunt, missed, MOST_SEEDS, type Seeds } from "./plant.ts";
+
+/** As many processes as a small machine has cores. */
+const AT_ONCE = 2;
+
+export interface Hunted {
+  readonly bug: Bug;
+  /** The first violation of its rule. */
+  readonly caught: string;
+  /** That were tried, where the simulation found it. */
+  readonly seeds: Seeds | undefined;
+  readonly ms: number;
+}
+
+/** Hunts the bugs from `first` on, and tells `heard` of each that was caught. */
+export async function huntBugs(
+  first: number,
+  count: number,
+  heard: (hunted: Hunted) => void = () => undefined,
+): Promise<BatchResult> {
+  const violations: string[] = [];
+  let most = 0;
+  const queue = BUGS.slice(first, first + count);
+  const done = queue.length;
+  const work = async (): Promise<void> => {
+    for (let bug = queue.shift(); bug !== undefined; bug = queue.shift()) {
+      const found = await hunt(bug);
+      const how = missed(bug, found);
+      if (how !== undefined) violations.push(`${bug.name}: ${how}`);
+      const caught = found.violations.find((violation) => violation.rule === bug.rule);
+      if (caught === undefined) continue;
+      const seeds = seedsOf(bug, caught.text);
+      if (seeds !== undefined) most = Math.max(most, seeds.last - seeds.first + 1);
+      heard({ bug, caught: caught.text, seeds, ms: found.ms });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return {
+    done,
+    violations,
+    counts: { caught: done - violations.length },
+    peaks: { seeds: most },
+  };
+}
+
+function seedsOf({ firstSeed: first = 0 }: Bug, text: string): Seeds | undefined {
+  const seed = /^seed (\d+):/u.exec(text)?.[1];
+  return seed === undefined ? undefined : { first, last: Number(seed) };
+}
+
+export const rows: readonly ProofRow[] = [
+  {
+    name: "planted-bugs",
+    claim: `planted bugs caught by the rule that they break, each within ${MOST_SEEDS} seeds or one run over the wire`,
+    unit: "bug",
+    ci: BUGS.length,
+    long: BUGS.length,
+    batch: BUGS.length,
+    run: huntBugs,
+  },
+];
