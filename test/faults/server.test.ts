@@ -18,8 +18,10 @@ async function world(t: Test, args: readonly string[] = []) {
       upstream: { url: upstream.url, timeout: "5s" },
       store: { url: redis.url, timeout: "250ms", lease: "10s" },
     },
-    async (store) => {
-      while ((await store.problems()).join().includes("does not answer")) await delay(10);
+    {
+      ready: async (store) => {
+        while ((await store.problems()).join().includes("does not answer")) await delay(10);
+      },
     },
   );
   const ask = (key: string) =>
