@@ -49,11 +49,11 @@ export async function startGatewayProcess(
   env: Readonly<Record<string, string>> = {},
   cwd?: string,
   main?: string,
-  under?: readonly string[],
+  node?: string | readonly string[],
 ): Promise<GatewayProcess> {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const admin = args.includes("--admin") ? [] : ["--admin", "127.0.0.1:0"];
-  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd, main, under);
+  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd, main, node);
   const failed = gateway.ended.then((code) => {
     throw new Error(`the gateway ended with ${code}:\n${gateway.output.join("\n")}`);
   });
@@ -72,8 +72,8 @@ export function configured(t: Teardown, settings: Line): readonly string[] {
 }
 
 /**
- * Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one.
- * `under`: what the command line begins with, for instance a network namespace.
+ * Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one;
+ * `node`: another Node than the one that runs the tests, or a command line that ends with one.
  */
 export function spawnGateway(
   t: Teardown,
@@ -81,10 +81,10 @@ export function spawnGateway(
   env: Readonly<Record<string, string>> = {},
   cwd = ROOT,
   main = MAIN,
-  under: readonly string[] = [],
+  node: string | readonly string[] = process.execPath,
 ): Omit<GatewayProcess, "url" | "admin"> {
   if (main === MAIN) assertBuilt();
-  const [command = process.execPath, ...words] = [...under, process.execPath, main, ...args];
+  const [command = "", ...words] = [node, main, args].flat();
   const child = spawn(command, words, {
     cwd,
     env: { PATH: process.env["PATH"], ...env },

@@ -223,7 +223,7 @@ function tempDir(t: Teardown): string {
 }
 
 /** Below 32768, so that a Cluster node's bus port, 10000 higher, exists and no ephemeral port takes it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 10_000);
     if ((await isFree(port)) && (await isFree(port + 10_000))) return port;

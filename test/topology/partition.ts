@@ -81,7 +81,8 @@ async function startInside(t: Teardown, side: Side, settings: Readonly<Record<st
   const at = ["--listen", `${side.seenFromHere}:0`, "--admin", `${side.seenFromHere}:0`];
   const more = { admin: { token: "of-the-test" }, log: { level: "info" } };
   const args = [...configured(t, { ...settings, ...more }), ...at];
-  return ready(await startGatewayProcess(t, args, {}, undefined, undefined, side.under));
+  const node = [...side.under, process.execPath];
+  return ready(await startGatewayProcess(t, args, {}, undefined, undefined, node));
 }
 
 interface Place {
