@@ -2,6 +2,7 @@
 import type { ProofRow } from "../proof/row.ts";
 import { runKeepAlive } from "./idle-closing.ts";
 import { runSlow } from "./slow-attack.ts";
+import { runSoak } from "./soak.ts";
 
 export const rows: readonly ProofRow[] = [
   {
@@ -22,6 +23,15 @@ export const rows: readonly ProofRow[] = [
     long: 4000,
     batch: 4000,
     run: runSlow,
+  },
+  {
+    name: "soak",
+    claim: "growth of memory, sockets or open files after warm-up, heap limited to 128 MB",
+    unit: "minute",
+    ci: 5,
+    long: 60,
+    batch: 60,
+    run: runSoak,
   },
 ];
 
