@@ -2,16 +2,13 @@
  * The built gateway for minutes or hours under a small heap and mixed, even traffic: new keys, repeats, reuse, reads,
  * clients that leave, upstreams that break. What it takes of the machine is sampled every second and must not grow.
  */
-import net from "node:net";
-import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
 import { Random } from "../sim/random.ts";
-import { call } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
-import { configured, spawnGateway } from "../support/gateway-process.ts";
-import { withTeardown, type Teardown } from "../support/teardown.ts";
+import { withTeardown } from "../support/teardown.ts";
 import { sizeOf } from "./process-size.ts";
+import { quietGateway } from "./quiet-gateway.ts";
 import { startSoakUpstream } from "./soak-upstream.ts";
 import { Traffic } from "./traffic.ts";
 import { growth, trendOf, type Sample } from "./trend.ts";
@@ -31,7 +28,17 @@ const SETTLING_MIB = 8;
 export function runSoak(first: number, minutes: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
     const upstream = await startSoakUpstream(t);
-    const gateway = await startSoakGateway(t, upstream.url);
+    const retention = { completed: `${RETENTION_S}s`, unknown: `${RETENTION_S}s` };
+    const start = await quietGateway(
+      t,
+      {
+        upstream: { url: upstream.url, timeout: "5s" },
+        store: { url: `file:${tempDir(t)}`, timeout: "2s" },
+        defaults: { retention },
+      },
+      { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` },
+    );
+    const gateway = await start();
     const traffic = new Traffic(t, gateway.url, new Random(first), PER_SECOND);
     const rss: Sample[] = [];
     const sockets: Sample[] = [];
@@ -75,50 +82,4 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
 
 function largest(samples: readonly Sample[]): number {
   return Math.max(...samples.map(({ value }) => value));
-}
-
-/** Without its log lines, of which there would be as many as requests: so it is asked when it is ready. */
-async function startSoakGateway(
-  t: Teardown,
-  upstreamUrl: string,
-): Promise<{ readonly url: string; readonly pid: number }> {
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const retention = { completed: `${RETENTION_S}s`, unknown: `${RETENTION_S}s` };
-  const { pid, ended, output } = spawnGateway(
-    t,
-    configured(t, {
-      listen: { host: "127.0.0.1", port },
-      admin: { port: adminPort },
-      upstream: { url: upstreamUrl, timeout: "5s" },
-      store: { url: `file:${tempDir(t)}`, timeout: "2s" },
-      defaults: { retention },
-      log: { level: "warn" },
-    }),
-    { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` },
-  );
-  const failed = ended.then((code): never => {
-    throw new Error(`the gateway ended with ${code}:\n${output.join("\n")}`);
-  });
-  await Promise.race([isReady(`http://127.0.0.1:${adminPort}/readyz`), failed]);
-  failed.catch(() => undefined);
-  return { url: `http://127.0.0.1:${port}`, pid };
-}
-
-async function isReady(url: string): Promise<void> {
-  for (;;) {
-    const status = await call(url).then(
-      (answer) => answer.status,
-      () => 0,
-    );
-    if (status === 200) return;
-    await pause(20);
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
