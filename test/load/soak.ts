@@ -39,7 +39,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
       { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` },
     );
     const gateway = await start();
-    const traffic = new Traffic(t, gateway.url, new Random(first), PER_SECOND);
+    const traffic = new Traffic(gateway.url, new Random(first), PER_SECOND);
     const rss: Sample[] = [];
     const sockets: Sample[] = [];
     const handles: Sample[] = [];

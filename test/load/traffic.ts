@@ -1,11 +1,11 @@
 /**
  * Even, mixed traffic of ordinary clients: new keys, repeats, keys used for something else, reads, answers that are too
- * long to keep, clients that leave and an upstream that breaks. Each reply is judged at once and then forgotten.
+ * long to keep, clients that leave and an upstream that breaks. Each reply is judged at once and then forgotten, and each
+ * request has a connection of its own, so that what connections leave behind shows.
  */
 import http from "node:http";
 import type { Random } from "../sim/random.ts";
 import { call, type Answer } from "../support/client.ts";
-import type { Teardown } from "../support/teardown.ts";
 
 interface Known {
   readonly key: string;
@@ -38,16 +38,14 @@ export class Traffic {
   readonly #url: string;
   readonly #random: Random;
   readonly #perSecond: number;
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 32 });
   readonly #known: Known[] = [];
   readonly #running = new Set<Promise<void>>();
   #keys = 0;
 
-  constructor(t: Teardown, url: string, random: Random, perSecond: number) {
+  constructor(url: string, random: Random, perSecond: number) {
     this.#url = url;
     this.#random = random;
     this.#perSecond = perSecond;
-    t.teardown(() => this.#agent.destroy());
   }
 
   /** Begins a second's requests, spread over it. */
@@ -87,7 +85,7 @@ export class Traffic {
 
   async #send(kind: Kind): Promise<void> {
     if (kind === "read") {
-      const { status } = await call(`${this.#url}/thing`, { agent: this.#agent });
+      const { status } = await call(`${this.#url}/thing`);
       if (status !== 200) this.#object(kind, String(status));
       return;
     }
@@ -133,7 +131,7 @@ export class Traffic {
 
   #post(target: string, key: string, body: string): Promise<Answer> {
     const headers = { "Idempotency-Key": key, "Content-Length": String(body.length) };
-    return call(this.#url + target, { method: "POST", headers, body, agent: this.#agent });
+    return call(this.#url + target, { method: "POST", headers, body });
   }
 }
 
