@@ -48,7 +48,9 @@ export function simulate(seed: number, recording = false): Simulated {
   const site: Site = Object.assign(store, {
     upstream,
     leaseMs,
-    lockNodes: random.chance(0.2) ? storeSite(world, faults, journal, plan) : undefined,
+    lockNodes: random.chance(0.2)
+      ? Object.assign(storeSite(world, faults, journal, plan), { onceOnly: true })
+      : undefined,
     defect: (error: unknown) => void defects.push(error),
   });
   const gateways = Array.from({ length: random.between(3, 4) }, (_, n) => {
