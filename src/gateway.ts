@@ -132,9 +132,15 @@ const clock: Clock = {
 
 export function createServing(
   config: GatewayConfig,
-  parts: { readonly store: Store; readonly metrics: Metrics; readonly log: Log },
+  parts: {
+    readonly store: Store;
+    readonly metrics: Metrics;
+    readonly log: Log;
+    /** See `ListenerOptions`. */
+    readonly handOverMs?: number;
+  },
 ): Half {
-  const { store, metrics, log } = parts;
+  const { store, metrics, log, handOverMs = 0 } = parts;
   const { upstream: up, listen } = config;
   const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
   const observer = observing(metrics, log);
@@ -177,6 +183,7 @@ export function createServing(
   const listener = createListener(
     {
       ...listen,
+      handOverMs,
       keyHeaders: headerKeys(policies),
       credentialHeaders: [...new Set(policies.flatMap((policy) => policy.scopeHeaders))],
       guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),

@@ -9,7 +9,7 @@ import type { GatewayConfig } from "./config/schema.ts";
 import { createOperating, createServing, openStore, storeFault } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
-import { announce, startFailure, stopSignal, version } from "./process.ts";
+import { announce, closeStore, startFailure, stopSignal, version } from "./process.ts";
 import { runPrimary, runWorker } from "./workers.ts";
 
 const EXIT_FAILURE = 1;
@@ -70,7 +70,7 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   log.event("info", "stopping", { signal });
   await serving.stop();
   await operating.stop();
-  await store.close();
+  await closeStore(store, log);
   log.event("info", "stopped");
   return 0;
 }

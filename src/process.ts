@@ -2,6 +2,7 @@
 import type { GatewayConfig } from "./config/schema.ts";
 import { withoutSecrets } from "./config/print.ts";
 import { packageVersion } from "./config/version.ts";
+import type { Store } from "./core/ports.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
 
@@ -48,6 +49,19 @@ export function announce(
 
 function urlOf({ host, port }: Address): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/**
+ * The last step of a stop. Where another process stands still in the middle of a write to the store, a thread of this
+ * one waits for it, and Node's exit would wait for the thread for ever.
+ */
+export async function closeStore(store: Pick<Store, "close">, log: Log): Promise<void> {
+  try {
+    await store.close();
+  } catch (error) {
+    log.failure("the store cannot be closed: ending without it", error);
+    process.kill(process.pid, "SIGKILL");
+  }
 }
 
 /** One line for people. A system error is told by its code and place; ours were written to be read. */

@@ -5,13 +5,12 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
 import type { GatewayConfig } from "./config/schema.ts";
 import { createOperating, createServing, openStore, type Address } from "./gateway.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
-import { announce, startFailure, stopSignal, version } from "./process.ts";
+import { announce, closeStore, startFailure, stopSignal, version } from "./process.ts";
 import type { SettleBus } from "./store/embedded.ts";
 
 type ToWorker =
@@ -27,8 +26,8 @@ type ToPrimary =
 
 const SCRAPE_TIMEOUT_MS = 1000;
 const RESPAWN_PAUSE_MS = 1000;
-/** How long a worker that is to stop goes on taking connections. */
-const HANDED_OVER_MS = 200;
+/** How long a connection that the primary has accepted may be on its way to a worker. */
+const HAND_OVER_MS = 200;
 
 export async function runPrimary(config: GatewayConfig, file: string, log: Log): Promise<number> {
   // Structured clones instead of JSON: the configuration holds maps.
@@ -56,7 +55,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   await crew.stop();
   await operating.stop();
   metrics.close();
-  await store.close();
+  await closeStore(store, log);
   log.event("info", "stopped");
   return 0;
 }
@@ -179,13 +178,11 @@ export async function runWorker(): Promise<number> {
   answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
   try {
     const store = openStore(config.store, settleBus());
-    const serving = createServing(config, { store, metrics, log });
+    const serving = createServing(config, { store, metrics, log, handOverMs: HAND_OVER_MS });
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
-    // The primary accepts, and its clients' connections may still be on their way to this process.
-    await delay(HANDED_OVER_MS);
     await serving.stop();
-    await store.close();
+    await closeStore(store, log);
     return 0;
   } catch (error) {
     // Told to the primary, which says it once for all workers.

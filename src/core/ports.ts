@@ -84,6 +84,7 @@ export interface SettleWatch {
 export interface StoreHealth {
   /** Resolves with the reasons why the store must not be used, empty when it is fine. Never rejects. */
   problems(): Promise<readonly string[]>;
+  /** Rejects with `StoreUnavailable` where something of it does not end; then the process does not end by itself. */
   close(): Promise<void>;
 }
 

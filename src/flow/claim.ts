@@ -77,7 +77,9 @@ async function ask(asking: Asking, deps: FlowDeps): Promise<Claimed> {
     if (doubt.maybeTaken && answer?.kind !== "granted") releaseLater({ id, token }, deps);
   }
   if (answer.kind !== "granted") return answer;
-  const owned = { id, token, fence: answer.fence, leaseEndsMs, request, keyLock: undefined };
+  const { fence } = answer;
+  const inDoubt = doubt.maybeTaken;
+  const owned = { id, token, fence, leaseEndsMs, inDoubt, request, keyLock: undefined };
   return { kind: "granted", owned };
 }
 

@@ -18,6 +18,8 @@ export interface Owned {
   readonly keyLock: HeldLock | undefined;
   /** On the clock of this process: when the lease is over at the earliest. */
   readonly leaseEndsMs: number;
+  /** It was asked for twice, and the first of the calls, of which nothing was heard, may be executed yet. */
+  readonly inDoubt: boolean;
 }
 
 export type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;

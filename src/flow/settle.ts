@@ -20,7 +20,7 @@ import type {
 } from "../core/record.ts";
 import type { Policy } from "../core/policy.ts";
 import type { FlowDeps } from "./deps.ts";
-import { writeLater, type Lease, type Owned } from "./later.ts";
+import { releaseLater, writeLater, type Lease, type Owned } from "./later.ts";
 
 /** What the record says after the write, which decides what the caller may be told. */
 export type Settled =
@@ -164,9 +164,11 @@ async function whatStandsThere({ id, request }: Owned, deps: FlowDeps): Promise<
   }
 }
 
-export async function release(owned: Lease, deps: FlowDeps): Promise<Settled> {
+export async function release(owned: Owned, deps: FlowDeps): Promise<Settled> {
   const write = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
   await writeNowOrLater(owned, "release", write, deps);
+  // DANGER: the other call of a claim that was asked for twice would take the free key and stand without an owner.
+  if (owned.inDoubt) releaseLater(owned, deps);
   return { kind: "released" };
 }
 

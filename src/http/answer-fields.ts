@@ -5,7 +5,10 @@ import type { HeaderPair } from "../core/record.ts";
 export function rawPairs(raw: unknown): readonly HeaderPair[] {
   const flat: readonly unknown[] = Array.isArray(raw) ? raw : [];
   const pairs: HeaderPair[] = [];
-  for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([text(flat[i]), text(flat[i + 1])]);
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    // undici leaves white space behind a value standing, which is no part of it (RFC 9112 §5.1).
+    pairs.push([text(flat[i]), text(flat[i + 1]).replace(/[\t ]+$/, "")]);
+  }
   return pairs;
 }
 

@@ -25,10 +25,17 @@ const EMPTY_LINE = Buffer.from("\r\n\r\n");
 const CR = 13;
 const LF = 10;
 
-/** Of a trailer section. */
-const FIELD_LINE = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*$/;
-/** Up to 2^52 bytes, and extensions that are let be. */
-const CHUNK_LINE = /^0*([\dA-Fa-f]{1,13})(?:;[\t -~\x80-\xff]*)?$/;
+/** Of a trailer section, where framing has no place (RFC 9110 §6.5.1). */
+const FIELD_LINE =
+  /^(?!(?:content-length|transfer-encoding):)[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t -~\x80-\xff]*$/i;
+/** Up to 2^52 bytes, and extensions (RFC 9112 §7.1.1), which are let be. */
+const CHUNK_LINE = chunkLine();
+
+function chunkLine(): RegExp {
+  const token = String.raw`[!#$%&'*+\-.^_\x60|~\dA-Za-z]+`;
+  const quoted = String.raw`"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"`;
+  return new RegExp(String.raw`^0*([\dA-Fa-f]{1,13})(?:;${token}(?:=(?:${token}|${quoted}))?)*$`);
+}
 
 type State = "head" | "length" | "to-close" | "chunk-line" | "chunk" | "chunk-end" | "trailers";
 

@@ -30,6 +30,8 @@ export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly trustedProxies: readonly string[];
   /** For the whole body of a guarded request. */
   readonly bodyTimeoutMs: number;
+  /** How long connections may take that another process accepts and hands over; none by default. */
+  readonly handOverMs?: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
 }
@@ -108,7 +110,7 @@ class HttpListener implements Listener {
     this.draining = true;
     this.#readOn.stop();
     for (const turn of this.#turns.open) turn.res.shouldKeepAlive = false;
-    if (this.#server.listening) await takeArrivals(this.#server);
+    if (this.#server.listening) await takeArrivals(this.#server, this.#options.handOverMs ?? 0);
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {

@@ -2,7 +2,7 @@
 import http from "node:http";
 import { Server as TcpServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
 export interface ServerLimits {
   /** From a request's first byte to the end of its head; for a fresh connection, from its beginning. */
@@ -61,27 +61,30 @@ export function connectionsOf(server: http.Server): ReadonlySet<Socket> {
   return open;
 }
 
-/** Turns of the event loop without an arrival, after which nothing that came before is left to be taken. */
-const QUIET_TURNS = 3;
+/** Turns of the event loop that take what was there before the first of them. */
+const TURNS = 3;
 /** Clients that never stop coming must not hold a stop up. */
-const MOST_TURNS = 1000;
+const MOST_ROUNDS = 1000;
+const LONGEST_MS = 2000;
 
 /**
  * Resolves when the server has met what its clients had sent by now. Their bytes and connections may wait in the
- * operating system, which resets both when they are closed unread, and Node takes one connection in each turn.
+ * operating system, which resets both when they are closed unread; Node takes one connection in each turn. `quietMs`
+ * without an arrival must pass where connections come from another process.
  */
-export async function takeArrivals(server: http.Server): Promise<void> {
-  let arrived = false;
+export async function takeArrivals(server: http.Server, quietMs: number): Promise<void> {
+  let arrived = true;
   const note = (): void => {
     arrived = true;
   };
   const kinds = ["connection", "request", "checkContinue", "upgrade"] as const;
   for (const kind of kinds) server.on(kind, note);
-  let quiet = 0;
-  for (let turns = 0; quiet < QUIET_TURNS && turns < MOST_TURNS; turns += 1) {
-    await nextTurn();
-    quiet = arrived ? 0 : quiet + 1;
+  const startedMs = performance.now();
+  for (let round = 0; arrived && round < MOST_ROUNDS; round += 1) {
+    if (performance.now() - startedMs > LONGEST_MS) break;
     arrived = false;
+    if (quietMs > 0) await delay(quietMs);
+    for (let turn = 0; turn < TURNS; turn += 1) await nextTurn();
   }
   for (const kind of kinds) server.off(kind, note);
 }

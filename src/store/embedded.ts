@@ -4,6 +4,7 @@
  * core/record.ts's, and the bytes are codec.ts's.
  */
 import { mkdirSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
@@ -138,8 +139,11 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
-    // A stuck writer must not keep the process from ending: what was acknowledged is on disk already.
-    await Promise.race([env.close(), new Promise((go) => setTimeout(go, timeoutMs).unref())]);
+    // A stuck writer must not hold a stop up: what was acknowledged is on disk already.
+    const stuck = pause(timeoutMs, true, { ref: false });
+    if (await Promise.race([env.close().then(() => false), stuck])) {
+      throw new StoreUnavailable("The store's directory is held by a write of another process.");
+    }
   }
 }
 
@@ -199,14 +203,15 @@ function transactor({ env }: Databases, timeoutMs: number) {
     if (waiting >= MAX_WAITING) throw new StoreUnavailable("Too many calls wait for the store.");
     const call = { abandoned: false };
     waiting++;
-    const committed = env
-      .childTransaction(() => {
+    // Async, so that what LMDB throws at once, as it does once it is closed, fails like everything else.
+    const begin = async (): Promise<Answer> =>
+      env.childTransaction(() => {
         // DANGER: the caller was told that the store is unavailable, and may have answered 503. A claim that is
         // written only now would stand without an owner.
         if (call.abandoned) throw new StoreUnavailable("The call was abandoned.");
         return body();
-      })
-      .finally(() => waiting--);
+      });
+    const committed = begin().finally(() => waiting--);
     try {
       return await within(timeoutMs, committed);
     } catch (error) {

@@ -25,7 +25,8 @@ export const FAULTS = [
   /** Executed, and the connection is reset in place of the reply. */
   "reset-after",
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+/** `reply-twice` is no fault of Redis or of a network; it is how answers come to be shifted at once. */
+export type Fault = (typeof FAULTS)[number] | "reply-twice";
 
 const REPLIES: Partial<Record<Fault, string>> = {
   error: "-ERR chaos\r\n",
@@ -39,7 +40,7 @@ export interface Plan {
   readonly call: number;
   readonly fault: Fault;
   /** How long `late` holds the call back. */
-  readonly lateMs: number;
+  readonly lateMs?: number;
 }
 
 export interface ChaosProxy {
@@ -132,6 +133,9 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
         case "reply-lost":
           struck();
           return send(command, { ...call, deliver: undefined });
+        case "reply-twice":
+          struck();
+          return send(command, { ...call, deliver: (reply) => (tell(reply), tell(reply)) });
         case "swallowed":
           return struck();
         case "reset-before":

@@ -1,6 +1,7 @@
 /** The store in trouble: nothing is sent unclaimed, and what was executed is told and recorded as soon as can be. */
 import t from "tap";
-import { answered, LEASE_MS, newLine } from "../support/flow.ts";
+import { answered, LATE_CLAIM_MS, LEASE_MS, newLine } from "../support/flow.ts";
+import { LATE_MS } from "../support/faulty-store.ts";
 import type { Line } from "../support/flow.ts";
 
 t.test("unreachable before the claim: 503, Retry-After 1, and nothing is sent", async (t) => {
@@ -54,6 +55,25 @@ t.test(
     t.equal(line.asked("release"), 3);
     t.equal((await line.ask()).status, 201);
     t.equal(line.calls(), 1);
+  },
+);
+
+t.test(
+  "a claim asked for twice and released: the first call, executed only now, does not keep the key",
+  async (t) => {
+    const line = newLine();
+    line.fail("claim", "late");
+    line.respond(() => ({ kind: "not-sent", status: 502, cause: "ECONNREFUSED" }));
+    t.equal((await line.ask()).status, 502);
+    t.equal(await line.record(), undefined, "released");
+    await line.clock.advance(LATE_MS);
+    t.match(await line.record(), { state: "in-flight" }, "the store has executed the first call");
+    await line.clock.advance(LATE_CLAIM_MS + 1000);
+    t.equal(await line.record(), undefined, "given back again");
+    line.respond(() => answered(201, "made"));
+    t.equal((await line.ask()).status, 201);
+    t.equal(line.calls(), 2, "of which the first was never sent");
+    t.same(line.lost, []);
   },
 );
 

@@ -136,6 +136,11 @@ export function loopbackAddress(n: number): string {
   return `127.${1 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`;
 }
 
+/** Of 65,536 that the settings of the tests trust, 127.200.0.0 to 127.200.255.255. */
+export function trustedAddress(n: number): string {
+  return `127.200.${(n >> 8) & 255}.${n & 255}`;
+}
+
 /** Of 65,536 others, 127.199.0.0 to 127.199.255.255. */
 export function canaryAddress(n: number): string {
   return `127.199.${(n >> 8) & 255}.${n & 255}`;

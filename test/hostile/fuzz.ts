@@ -11,7 +11,7 @@ import { canaryAddress, Connections, loopbackAddress } from "./connections.ts";
 import { unexplained } from "./explain.ts";
 import { mutated } from "./mutate.ts";
 import { Random } from "./random.ts";
-import { isLast, readAll, type SeenRequest } from "./reader.ts";
+import { isLast, readAll, valuesOf, type SeenRequest } from "./reader.ts";
 import { answerBody, startRecorder, type Recorder, type Seen } from "./recorder.ts";
 import { startServing, type StartGateway } from "./serving.ts";
 
@@ -179,7 +179,9 @@ class Fuzz {
   /** Each request of a client explains one at the upstream, and no more. */
   #onSeen(seen: Seen): void {
     const sender = this.#senders.get(seen.from);
-    const told = JSON.stringify(`${seen.head}${seen.body.toString("latin1")}`);
+    const told = JSON.stringify({ ...seen, body: seen.body.toString("latin1") });
+    const spoofed = valuesOf(seen.fields, "x-forwarded-for")[0] !== seen.from;
+    if (spoofed) return this.#violate(`a client spoke for others: ${told}`);
     if (sender === undefined) return this.#violate(`nobody at ${seen.from} sent ${told}`);
     const at = sender.left.findIndex((sent) => unexplained(seen, sent) === undefined);
     if (at >= 0) {

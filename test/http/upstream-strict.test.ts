@@ -30,6 +30,8 @@ t.test("what a lenient parser takes for an answer is none: unknown, sent once", 
     "a chunk size beyond all measure": `${chunked}${"f".repeat(17)}\r\nok`,
     "a bare line feed in a chunk's extension": `${chunked}2;a\nb\r\nok\r\n0\r\n\r\n`,
     "a trailer that is no field": `${chunked}2\r\nok\r\n0\r\nnothing\r\n\r\n`,
+    "a length among the trailers": `${chunked}2\r\nok\r\n0\r\nContent-Length: 2\r\n\r\n`,
+    "an extension that is none": `${chunked}2;="\r\nok\r\n0\r\n\r\n`,
     "trailers without end": `${chunked}0\r\n${`X: ${"x".repeat(1000)}\r\n`.repeat(17)}`,
     "interim answers without end": "HTTP/1.1 102 Processing\r\n\r\n".repeat(1001),
   };
@@ -65,6 +67,19 @@ t.test("an answer is what its framing says, and what follows it answers nobody",
     }
     t.equal(upstream.count(), 4);
   }
+});
+
+t.test("white space around a value is no part of it", async (t) => {
+  const upstream = await startRawUpstream(
+    t,
+    "HTTP/1.1 200 OK\r\nX-A: \t a b \t \r\nX-B:   \r\nContent-Length:  2  \r\n\r\nok",
+  );
+  const { headers } = answerOf(await sendTo(t, upstream.url).send());
+  t.same(headers, [
+    ["X-A", "a b"],
+    ["X-B", ""],
+    ["Content-Length", "2"],
+  ]);
 });
 
 t.test("what an upstream says later, unasked, answers no request", async (t) => {

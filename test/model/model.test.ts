@@ -4,8 +4,8 @@ import t from "tap";
 import { decideComplete, decideRelease } from "../../src/core/record.ts";
 import { OF_THE_CODE, recordModel } from "./decisions.ts";
 import { CI_MODELS } from "./models.ts";
-import { judge, rows } from "./rows.ts";
-import { readReport, search } from "./spin.ts";
+import { judge } from "./rows.ts";
+import { search } from "./spin.ts";
 
 const RECORD_MODEL = readFileSync(join(import.meta.dirname, "record.pml"), "utf8");
 

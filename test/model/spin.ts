@@ -35,7 +35,7 @@ export async function search(model: Model): Promise<Search> {
     }
     await run(dir, "spin", [...model.defines.map((name) => `-D${name}`), "-a", "protocol.pml"]);
     // A variant's search is over at once, so there the compiler is what takes the time.
-    const effort = model.breaks === undefined ? "-O2" : "-O0";
+    const effort = model.breaks === undefined ? "-O1" : "-O0";
     const flags = ["-DSAFETY", "-DCOLLAPSE", `-DMEMLIM=${MEMORY_MIB}`];
     await run(dir, "gcc", [effort, "-w", ...flags, "-o", "pan", "pan.c"]);
     return readReport(await run(dir, join(dir, "pan"), ["-n", `-m${DEPTH}`, "-w20"]));

@@ -1,11 +1,17 @@
 /** The graceful stop: nothing that runs is cut, nothing new is taken, and it ends within a bound whatever happens. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import t, { type Test } from "tap";
 import { WebSocket, WebSocketServer } from "ws";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
-import type { GatewayProcess } from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
+import {
+  configured,
+  startGatewayProcess,
+  type GatewayProcess,
+} from "../support/gateway-process.ts";
 import { startUpstream, writeAnswer, type TestUpstream } from "../support/upstream.ts";
 import { ask, exchangeWith, gatewayOn } from "./store-places.ts";
 
@@ -202,6 +208,43 @@ for (const workers of ["1", "2"]) {
     q.equal(upstream.count(), 1, "upstream calls");
   });
 }
+
+/** Opens the store beside the gateway, begins to write, and stands still. */
+const HOLDER = `
+  import { open } from "lmdb";
+  const env = open({ path: process.argv[1], encoding: "binary", maxDbs: 8, overlappingSync: false });
+  env.transactionSync(() => {
+    process.stdout.write("writing");
+    process.kill(process.pid, "SIGSTOP");
+  });
+`;
+
+t.test("a stop ends although another process holds the embedded store", async (q) => {
+  const upstream = await startUpstream(q);
+  const url = `file:${tempDir(q)}`;
+  const config = configured(q, { upstream: { url: upstream.url, timeout: "2s" }, store: { url } });
+  const gateway = await startGatewayProcess(q, config);
+  const dir = url.slice("file:".length);
+  const args = ["--input-type=module", "--eval", HOLDER, dir];
+  const holder = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  q.teardown(() => holder.kill("SIGKILL"));
+  await once(holder.stdout, "data");
+  const refused = await post(gateway, "held-up");
+  q.same([refused.status, refused.json()["code"]], [503, "store-unavailable"]);
+
+  q.equal(await gateway.end("SIGTERM"), null, "by its own signal");
+  const failed = await gateway.line("the store cannot be closed: ending without it");
+  q.match(failed["error"], { code: "STORE_UNAVAILABLE" });
+  q.same(
+    gateway.output.filter((line) => line.includes("background work failed")),
+    [],
+  );
+  holder.kill("SIGCONT");
+  await once(holder, "exit");
+  const retry = await post(await startGatewayProcess(q, config), "held-up");
+  q.equal(retry.header("idempotency-status"), "executed");
+  q.equal(upstream.count(), 1, "upstream calls");
+});
 
 t.test(
   "a client that keeps its connection is told to close it, and its last call is answered",

@@ -3,8 +3,12 @@ import { RecordCorrupt, StoreFull, StoreUnavailable } from "../../src/core/ports
 import type { Store } from "../../src/core/ports.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
-/** What a store call does instead of working. `lost`: it works, and its reply does not arrive. */
-export type Fault = "works" | "down" | "lost" | "full" | "corrupt";
+/**
+ * What a store call does instead of working. `lost`: it works, and its reply does not arrive. `late`: it does not answer,
+ * and works `LATE_MS` later.
+ */
+export type Fault = "works" | "down" | "lost" | "late" | "full" | "corrupt";
+export const LATE_MS = 200;
 export type Faulty =
   | "claim"
   | "complete"
@@ -30,6 +34,10 @@ export function faultyStore(
     if (fault === "down") throw new StoreUnavailable("the store did not answer");
     if (fault === "full") throw new StoreFull("the store is full");
     if (fault === "corrupt") throw new RecordCorrupt("not a record");
+    if (fault === "late") {
+      void clock.sleep(LATE_MS).then(work);
+      throw new StoreUnavailable("the store did not answer yet");
+    }
     const done = await work();
     if (fault === "lost") throw new StoreUnavailable("the reply was lost");
     return done;

@@ -131,18 +131,28 @@ export async function startSentinel(t: Teardown): Promise<{
   };
 }
 
-/** Three primaries that share the slots. */
-export async function startCluster(t: Teardown): Promise<readonly RedisServer[]> {
-  const nodes = await Promise.all(
-    [0, 1, 2].map(() => startRedis(t, { args: ["--cluster-enabled", "yes"] })),
-  );
+/** Three primaries that share the slots, and behind them, where asked for, a replica of the first. */
+export async function startCluster(
+  t: Teardown,
+  { replica = false }: { readonly replica?: boolean } = {},
+): Promise<readonly RedisServer[]> {
+  const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+  const nodes = await Promise.all([0, 1, 2].map(() => startRedis(t, { args })));
   const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`);
   await run("redis-cli", ["--cluster", "create", ...hosts, "--cluster-yes"]);
-  await until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.cli("CLUSTER", "INFO")));
-    return states.every((state) => state.includes("cluster_state:ok"));
-  });
-  return nodes;
+  await Promise.all(nodes.map(clusterIsUp));
+  const [first] = nodes;
+  if (!replica || first === undefined) return nodes;
+  const copy = await startRedis(t, { args });
+  await copy.cli("CLUSTER", "MEET", "127.0.0.1", String(first.port));
+  await clusterIsUp(copy);
+  await copy.cli("CLUSTER", "REPLICATE", await first.cli("CLUSTER", "MYID"));
+  await until(async () => /master_link_status:up/u.test(await copy.cli("INFO", "replication")));
+  return [...nodes, copy];
+}
+
+export function clusterIsUp(node: RedisServer): Promise<void> {
+  return until(async () => (await node.cli("CLUSTER", "INFO")).includes("cluster_state:ok"));
 }
 
 /** Asks again until it is so, once per turn of the event loop, so that what it asks about can happen. */
@@ -181,7 +191,7 @@ function tempDir(t: Teardown): string {
 }
 
 /** Below 32768, so that a Cluster node's bus port, 10000 higher, exists and no ephemeral port takes it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 10_000);
     if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
