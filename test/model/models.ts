@@ -20,7 +20,7 @@ const PUNCTUAL = [...CALM, "PUNCTUAL", "FAULTS=3"];
 const FAULT_FREE = ["CRASHES=0", "FAULTS=0", "PUNCTUAL", "FAULT_FREE"];
 
 /** Two gateways that share three tries, and two crashes. */
-const SOUND: readonly Model[] = [
+export const SOUND: readonly Model[] = [
   {
     name: "block",
     claim: "crashes, pauses, store calls lost, failed or executed at any later time",
@@ -67,7 +67,7 @@ const BLOCK = ["PAUSES"];
 const RESEND = ["PAUSES", "RESEND"];
 const FEW_FAULTS = ["PUNCTUAL", "FAULTS=1"];
 
-const WRONG: readonly Model[] = [
+export const WRONG: readonly Model[] = [
   wrong(
     "NAIVE_TAKEOVER",
     "whoever finds the lease over takes the key over",

@@ -64,7 +64,7 @@ export function readReport(report: string): Search {
     broken,
     whole:
       errors === 0 &&
-      !/search depth too small|Search not completed|reached -DMEMLIM|out of memory|hash-compact|bitstate/iu.test(
+      !/search depth too small|Search not completed|reached -DMEMLIM|out of memory|hash-compact|bit ?state/iu.test(
         report,
       ),
     states: numberIn(report, /([\d.e+]+) states, stored/u),
