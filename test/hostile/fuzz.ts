@@ -18,7 +18,7 @@ import { startServing, type StartGateway } from "./serving.ts";
 /** Mutated requests in one breath, and so the number of units that share a connection. */
 export const PIPELINED = 4;
 /** Connections at once: most of the time of a connection is waiting. */
-const PARALLEL = 128;
+const PARALLEL = 256;
 /** After so many connections a clean request asks, on a fresh one, whether all is well. */
 const CANARY_EVERY = 8;
 /** How long what a client sent is remembered, in connections: what the upstream sees of it comes before. */

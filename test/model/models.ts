@@ -34,8 +34,8 @@ const SOUND: readonly Model[] = [
   },
   {
     name: "resend",
-    claim: "crashes, pauses, up to two store calls lost or failed",
-    defines: ["PAUSES", "RESEND", "PUNCTUAL", "FAULTS=2"],
+    claim: "crashes, pauses, a store call lost, failed or executed at any later time",
+    defines: ["PAUSES", "RESEND", "FAULTS=1"],
   },
   {
     name: "resend, two tries",
@@ -172,8 +172,13 @@ export const CI_MODELS: readonly Model[] = [...SOUND, ...WRONG];
 const LARGE: readonly Model[] = [
   {
     name: "block, three gateways",
-    claim: "four tries, two crashes, and everything else that `block` allows",
-    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "PUNCTUAL", "FAULTS=2"],
+    claim: "three crashes, pauses, store calls lost, failed or executed at any later time",
+    defines: ["PAUSES", "GATEWAYS=3", "CRASHES=3"],
+  },
+  {
+    name: "resend, three gateways",
+    claim: "two crashes, pauses, up to two store calls lost or failed",
+    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "PUNCTUAL", "FAULTS=2"],
   },
 ];
 

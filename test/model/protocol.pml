@@ -20,9 +20,7 @@
 #ifndef CRASHES
 #define CRASHES 2
 #endif
-#ifndef FAULTS             /* with PUNCTUAL: store calls that may go wrong. Without, as many as come, and late */
-#define FAULTS 0
-#endif
+/* FAULTS: how many store calls may go wrong; left out: any of them. PUNCTUAL: what is executed is executed at once. */
 #ifdef RESEND
 #define POLICY RESENDS
 #else
@@ -262,8 +260,13 @@ inline do_mark(t) {
   standing()
 }
 
+#ifdef FAULTS
 #define FAULT (faults < FAULTS)
 #define FAULTY faults++
+#else
+#define FAULT true
+#define FAULTY skip
+#endif
 
 /*
  * Executed and heard; or nothing is heard: executed and the reply lost, not executed, or, unless the store is punctual,
@@ -279,7 +282,7 @@ inline ask_claim(t, how) {
   :: d_step { FAULT -> FAULTY; do_claim(t, how) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: d_step { if :: step[t] == ASK || step[t] == ASK_AGAIN -> lateClaim[t]++ :: else -> latePutBack[t] = true fi }
+  :: d_step { FAULT -> FAULTY; if :: step[t] == ASK || step[t] == ASK_AGAIN -> lateClaim[t]++ :: else -> latePutBack[t] = true fi }
 #endif
   fi
 }
@@ -291,7 +294,7 @@ inline ask_complete(t) {
   :: d_step { FAULT -> FAULTY; do_complete(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateComplete[t] = true
+  :: d_step { FAULT -> FAULTY; lateComplete[t] = true }
 #endif
   fi
 }
@@ -303,7 +306,7 @@ inline ask_release(t) {
   :: d_step { FAULT -> FAULTY; do_release(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateRelease[t] = true
+  :: d_step { FAULT -> FAULTY; lateRelease[t] = true }
 #endif
   fi
 }
@@ -315,7 +318,7 @@ inline ask_mark(t) {
   :: d_step { FAULT -> FAULTY; do_mark(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateMark[t] = true
+  :: d_step { FAULT -> FAULTY; lateMark[t] = true }
 #endif
   fi
 }

@@ -62,7 +62,7 @@ export class Clients {
     if (this.requests >= this.#mostRequests || faults.over || !world.random.chance(0.6)) return;
     const { random } = world;
     world.after(random.int(random.chance(0.5) ? 60 : 3000), () => {
-      if (!faults.over) this.ask(operation);
+      if (!faults.over && this.requests < this.#mostRequests) this.ask(operation);
     });
   }
 }

@@ -47,8 +47,8 @@ const SCOPES = ["ann", "bob", "eve"];
 const SCOPE_DIGESTS = new Map(
   SCOPES.map((scope) => [scope, scopeOf([["Authorization", scope]], ["authorization"])]),
 );
-const SLOTS = 40;
-const ASKED = 160;
+const SLOTS = 50;
+const ASKED = 120;
 const SHARES = OPERATIONS.flatMap(
   (operation) => Array(operation.share).fill(operation) as typeof OPERATIONS,
 );

@@ -18,6 +18,8 @@ export interface StoreSite {
   readonly faults: Faults;
   readonly journal: Journal;
   readonly store: Store;
+  /** How far its clock is ahead of the true time, and how far it ever was. */
+  readonly clock: { aheadMs: number; mostMs: number };
   /** Until when nobody reaches it. */
   downUntilMs: number;
   /** It does nothing twice: a lock that was set twice would look like somebody else's to whoever has it. */
@@ -179,6 +181,10 @@ class Passage<T> {
     const { operation, id } = this.#call;
     const call = this.#call;
     world.after(afterMs, () => {
+      // As the port says: past a second time-out a store takes no claim any more, because nobody would own it.
+      if (operation === "claim" && world.nowMs - this.#askedMs > 2 * STORE_TIMEOUT_MS) {
+        return world.note("too late", id.slice(0, 8), operation);
+      }
       call.work().then(
         (value) => {
           world.note(`${operation}.`, id.slice(0, 8), kindOf(value));

@@ -49,7 +49,7 @@ export async function startGatewayProcess(
   env: Readonly<Record<string, string>> = {},
   cwd?: string,
   main?: string,
-  node?: string,
+  node?: string | readonly string[],
 ): Promise<GatewayProcess> {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const admin = args.includes("--admin") ? [] : ["--admin", "127.0.0.1:0"];
@@ -73,7 +73,7 @@ export function configured(t: Teardown, settings: Line): readonly string[] {
 
 /**
  * Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one;
- * `node`: another Node than the one that runs the tests.
+ * `node`: another Node than the one that runs the tests, or a command line that ends with one.
  */
 export function spawnGateway(
   t: Teardown,
@@ -81,10 +81,11 @@ export function spawnGateway(
   env: Readonly<Record<string, string>> = {},
   cwd = ROOT,
   main = MAIN,
-  node = process.execPath,
+  node: string | readonly string[] = process.execPath,
 ): Omit<GatewayProcess, "url" | "admin"> {
   if (main === MAIN) assertBuilt();
-  const child = spawn(node, [main, ...args], {
+  const [command = "", ...words] = [node, main, args].flat();
+  const child = spawn(command, words, {
     cwd,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],
