@@ -44,7 +44,9 @@ export function simulate(seed: number, recording = false): Simulated {
   const upstream = new SimulatedUpstream(world, faults, journal);
   const leaseMs = LEAST_LEASE_MS + random.int(2000);
   const store = storeSite(world, faults, journal, plan);
-  const nodes = random.chance(0.2) ? storeSite(world, faults, journal, plan) : undefined;
+  const nodes = random.chance(0.2)
+    ? Object.assign(storeSite(world, faults, journal, plan), { onceOnly: true })
+    : undefined;
   const sites = nodes === undefined ? [store] : [store, nodes];
   const defects: unknown[] = [];
   const site: Site = Object.assign(store, {

@@ -22,13 +22,15 @@ export interface StoreSite {
   readonly clock: { aheadMs: number; mostMs: number };
   /** Until when nobody reaches it. */
   downUntilMs: number;
+  /** It does nothing twice: a lock that was set twice would look like somebody else's to whoever has it. */
+  readonly onceOnly?: boolean;
   /** Of records, by their id. */
   readonly keys: ReadonlyMap<string, { readonly scope: string; readonly key: string }>;
   /** Claims that were granted, by their token. */
   readonly granted: Set<string>;
 }
 
-type Site = Pick<StoreSite, "world" | "faults" | "store" | "downUntilMs">;
+type Site = Pick<StoreSite, "world" | "faults" | "store" | "downUntilMs" | "onceOnly">;
 
 interface Call<T> {
   readonly operation: string;
@@ -160,7 +162,7 @@ class Passage<T> {
     if (this.#call.needsRoom === true && faults.happens("store-full", name)) {
       return this.#fail(random.int(5), true);
     }
-    if (faults.happens("store-duplicated", name)) {
+    if (this.#site.onceOnly !== true && faults.happens("store-duplicated", name)) {
       this.#executeLate(0, random.chance(0.3) ? 10_000 : 100);
     }
     this.#execute(random.int(3), random.int(3));

@@ -109,7 +109,9 @@ export async function startSentinel(t: Teardown): Promise<{
   const primary = await startRedis(t);
   const replica = await startRedis(t, { replicaOf: primary });
   await until(async () => /master_link_status:up/u.test(await replica.cli("INFO", "replication")));
-  const { port, cli } = await startSentinelServer(t, primary, 1);
+  const sentinel = await startSentinelServer(t, primary, 1);
+  const { port } = sentinel;
+  const cli = (...command: string[]): Promise<string> => sentinel.cli(...command);
   await until(async () => /num-slaves\n1\n/u.test(await cli("SENTINEL", "MASTER", "records")));
   const promoted = (): Promise<void> => {
     const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");

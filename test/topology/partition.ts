@@ -117,7 +117,7 @@ async function startServers(
   );
   await until(async () => {
     const seen = await Promise.all(
-      sentinels.map(({ cli }) => cli("SENTINEL", "MASTER", "records")),
+      sentinels.map((sentinel) => sentinel.cli("SENTINEL", "MASTER", "records")),
     );
     const known = new RegExp(`num-slaves\\n${replicas}\\nnum-other-sentinels\\n2\\n`, "u");
     return seen.every((state) => known.test(state));
