@@ -176,9 +176,19 @@ const LARGE: readonly Model[] = [
     defines: ["PAUSES", "GATEWAYS=3", "CRASHES=3"],
   },
   {
+    name: "block, three gateways, four tries",
+    claim: "three crashes, pauses, up to three store calls lost, failed or late",
+    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "CRASHES=3", "FAULTS=3"],
+  },
+  {
+    name: "resend, two late calls",
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "FAULTS=2"],
+  },
+  {
     name: "resend, three gateways",
-    claim: "two crashes, pauses, up to two store calls lost or failed",
-    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "PUNCTUAL", "FAULTS=2"],
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "FAULTS=2"],
   },
 ];
 
