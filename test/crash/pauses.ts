@@ -89,10 +89,8 @@ async function pauseInLane(
   for (const [n, gateway] of started.entries()) {
     paused.push(await bringToPause(lane, other, gateway, units[n] ?? 0));
   }
-  const over = async (): Promise<void> => {
-    while ((await inFlight(other)).length > 0) await pause(LOOK_AGAIN_MS);
-  };
-  await within(UNREACHED_MS, "the end of the leases", over());
+  const over = until(async () => (await inFlight(other)).length === 0);
+  await within(UNREACHED_MS, "the end of the leases", over);
   const violations: string[] = [];
   let refused = 0;
   for (const one of paused) {
@@ -137,10 +135,8 @@ async function bringToPause(
   const queued = shot("PUT", "queued");
   const post = shot("POST", "queued-post");
   replies.push(send(queued), send(post));
-  const claimed = async (): Promise<void> => {
-    while ((await inFlight(other, `/unit-${unit}/`)).length < 4) await pause(LOOK_AGAIN_MS);
-  };
-  await within(UNREACHED_MS, "four claims", claimed());
+  const claimed = until(async () => (await inFlight(other, `/unit-${unit}/`)).length === 4);
+  await within(UNREACHED_MS, "four claims", claimed);
   const puts = [...held, queued];
   if (where === "waiting") gateway.signal("SIGSTOP");
   if (where === "before-complete") gates[1]?.release();
@@ -149,10 +145,8 @@ async function bringToPause(
     puts.push(late);
     replies.push(send(late));
   }
-  const stands = async (): Promise<void> => {
-    while (!isStopped(gateway.pid)) await pause(LOOK_AGAIN_MS);
-  };
-  await within(UNREACHED_MS, `unit ${unit}: the pause at ${where}`, stands());
+  const stands = until(() => isStopped(gateway.pid));
+  await within(UNREACHED_MS, `unit ${unit}: the pause at ${where}`, stands);
   return {
     unit,
     where,
@@ -198,8 +192,13 @@ async function goOn(
   return { lost, faults };
 }
 
+/** Asks again until it is so. */
+export async function until(question: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await question())) await pause(LOOK_AGAIN_MS);
+}
+
 /** As `ps` shows it: `T`. */
-function isStopped(pid: number): boolean {
+export function isStopped(pid: number): boolean {
   return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.startsWith("T") === true;
 }
 
