@@ -58,7 +58,10 @@ export class Clients {
     });
     world.after(random.int(3), () => visit.arrive());
     // Nobody waits for a frozen gateway for ever; where nothing goes wrong, nobody has to.
-    if (faults.some) world.after(random.pick(PATIENCE_MS), () => visit.hangUp());
+    const losePatience = (): void => {
+      if (!faults.over) visit.hangUp();
+    };
+    if (faults.some) world.after(random.pick(PATIENCE_MS), losePatience);
     if (!faults.happens("client-hang-up", name)) return;
     world.after(random.int(random.chance(0.5) ? 30 : 2000), () => visit.hangUp());
   }
