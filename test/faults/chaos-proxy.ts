@@ -86,6 +86,8 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
     const replies = new RespReader();
     /** What waits behind a call that is late. */
     let held: (() => void)[] | undefined;
+    /** A call that is late has not been answered by Redis yet. */
+    let owing = false;
 
     const cut = (): void => {
       client.resetAndDestroy();
@@ -99,7 +101,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
     redis.on("close", () => client.destroy());
     client.on("close", () => {
       // What is late is executed all the same: it had left the gateway.
-      if (held === undefined) redis.destroy();
+      if (!owing) redis.destroy();
     });
 
     client.on("data", (bytes: Buffer) => {
@@ -167,6 +169,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
 
     function hold(command: Buffer, call: Call): void {
       held = [];
+      owing = true;
       const timer = setTimeout(() => {
         timers.delete(timer);
         const waiting = held ?? [];
@@ -174,6 +177,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
         send(command, {
           ...call,
           deliver: (reply) => {
+            owing = false;
             struck();
             tell(reply);
             if (client.destroyed) redis.destroy();

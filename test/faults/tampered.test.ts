@@ -1,7 +1,7 @@
 import t from "tap";
 import { rows } from "./rows.ts";
 
-t.setTimeout(180_000);
+t.setTimeout(600_000);
 
 t.test("a value tampered with in the store is an alarm, never a reply", async (t) => {
   const row = rows.find(({ name }) => name === "tampered-records");

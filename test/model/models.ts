@@ -20,7 +20,7 @@ const PUNCTUAL = [...CALM, "PUNCTUAL", "FAULTS=3"];
 const FAULT_FREE = ["CRASHES=0", "FAULTS=0", "PUNCTUAL", "FAULT_FREE"];
 
 /** Two gateways that share three tries, and two crashes. */
-const SOUND: readonly Model[] = [
+export const SOUND: readonly Model[] = [
   {
     name: "block",
     claim: "crashes, pauses, store calls lost, failed or executed at any later time",
@@ -67,7 +67,7 @@ const BLOCK = ["PAUSES"];
 const RESEND = ["PAUSES", "RESEND"];
 const FEW_FAULTS = ["PUNCTUAL", "FAULTS=1"];
 
-const WRONG: readonly Model[] = [
+export const WRONG: readonly Model[] = [
   wrong(
     "NAIVE_TAKEOVER",
     "whoever finds the lease over takes the key over",
@@ -176,9 +176,19 @@ const LARGE: readonly Model[] = [
     defines: ["PAUSES", "GATEWAYS=3", "CRASHES=3"],
   },
   {
+    name: "block, three gateways, four tries",
+    claim: "three crashes, pauses, up to three store calls lost, failed or late",
+    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "CRASHES=3", "FAULTS=3"],
+  },
+  {
+    name: "resend, two late calls",
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "FAULTS=2"],
+  },
+  {
     name: "resend, three gateways",
-    claim: "two crashes, pauses, up to two store calls lost or failed",
-    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "PUNCTUAL", "FAULTS=2"],
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "FAULTS=2"],
   },
 ];
 

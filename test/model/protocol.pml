@@ -443,7 +443,9 @@ end:
   :: atomic { (at(ASK) || at(ASK_AGAIN)) ->
        ask_claim(t, POLICY);
        d_step {
+#ifdef CALM
        must(heard != BUSY || tok != t, busy_with_itself);
+#endif
        if
        :: heard == GRANTED -> f[t] = fence; step[t] = LOOK
        :: heard == NOTHING && step[t] == ASK -> step[t] = ASK_AGAIN

@@ -40,7 +40,7 @@ export function simulate(seed: number, recording = false): Simulated {
   const mood = random.int(8);
   const faults = new Faults(world, mood === 0 ? "none" : mood < 5 ? "some" : "many");
   const journal = new Journal(world);
-  const plan = newPlan(random);
+  const plan = newPlan(random, !faults.possible("store-clock"));
   const upstream = new SimulatedUpstream(world, faults, journal);
   const leaseMs = LEAST_LEASE_MS + random.int(2000);
   const store = storeSite(world, faults, journal, plan);

@@ -163,7 +163,8 @@ class Passage<T> {
       return this.#fail(random.int(5), true);
     }
     if (this.#site.onceOnly !== true && faults.happens("store-duplicated", name)) {
-      this.#executeLate(0, random.chance(0.3) ? 10_000 : 100);
+      // The reply is the first one's: a store that says "lost" to its own write, done before, is none of ours.
+      this.#executeLate(3, random.chance(0.3) ? 10_000 : 100);
     }
     this.#execute(random.int(3), random.int(3));
   }
@@ -172,7 +173,8 @@ class Passage<T> {
   #executeLate(leastMs: number, spreadMs: number): void {
     const { world, faults } = this.#site;
     const delayMs = leastMs + world.random.int(spreadMs);
-    this.#execute(Math.min(delayMs, Math.max(faults.overAtMs - world.nowMs, 0)), undefined);
+    const leftMs = Math.max(faults.overAtMs - world.nowMs, leastMs);
+    this.#execute(Math.min(delayMs, leftMs), undefined);
   }
 
   /** `replyMs` undefined: nobody hears of it. */
