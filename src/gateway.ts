@@ -163,7 +163,8 @@ export function createServing(
     limits: {
       leaseMs: config.store.leaseMs,
       deadlineMs: up.timeoutMs,
-      lateClaimMs: config.store.timeoutMs + CLOCK_SLACK_MS,
+      // A claim that failed at once has a time-out, and what is known of the server's clock can be wrong by another.
+      lateClaimMs: 2 * config.store.timeoutMs + CLOCK_SLACK_MS,
       // A look at the resource and the write, and what is read and written of it in the store around them.
       lockLeaseMs: 2 * up.timeoutMs + 4 * config.store.timeoutMs + 1000,
     },

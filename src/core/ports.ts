@@ -23,8 +23,8 @@ import type {
 /**
  * The four transitions of the line. Every call settles within the store's time-out; it rejects only with
  * `StoreUnavailable`, `StoreFull` or `RecordCorrupt`, and after `StoreUnavailable` the write may or may not have
- * happened, or may happen yet. A claim is not taken any more once a second time-out has passed since: nobody would own
- * it.
+ * happened, or may happen yet, unless the error says that it is undone. A claim is not taken any more once two more
+ * time-outs have passed: nobody would own it.
  */
 export interface ClaimStore {
   claim(request: ClaimRequest): Promise<ClaimAnswer>;
@@ -94,16 +94,16 @@ export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells
 export class StoreUnavailable extends Error {
   override readonly name: string = "StoreUnavailable";
   readonly code: string = "STORE_UNAVAILABLE";
-  readonly #asked: boolean;
+  readonly #undone: boolean;
 
-  constructor(message: string, options: ErrorOptions & { readonly asked?: false } = {}) {
+  constructor(message: string, options: ErrorOptions & { readonly undone?: true } = {}) {
     super(message, options);
-    this.#asked = options.asked !== false;
+    this.#undone = options.undone === true;
   }
 
-  /** `false`: the store was not even asked, so nothing was written and nothing will be. */
-  get asked(): boolean {
-    return this.#asked;
+  /** The store was not even asked, or has refused: nothing was written, and nothing will be. */
+  get undone(): boolean {
+    return this.#undone;
   }
 }
 
@@ -111,6 +111,10 @@ export class StoreUnavailable extends Error {
 export class StoreFull extends StoreUnavailable {
   override readonly name: string = "StoreFull";
   override readonly code: string = "STORE_FULL";
+
+  constructor(message: string) {
+    super(message, { undone: true });
+  }
 }
 
 /** What was read is not the record that was asked for, or not a record: an alarm, never a reply. */

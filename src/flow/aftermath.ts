@@ -39,9 +39,10 @@ export async function afterwards(
   // DANGER: where the outcome is unknown the upstream may still be working on the write, whatever broke on the way. The
   // lock is left to end with its lease, or the next write would run beside this one.
   let others = end.kind !== "unknown";
+  const settled = others ? free : (): void => undefined;
   try {
     const lease = { locked: lock !== undefined, endsMs };
-    const written = await retain(resource.id, ready, change, policy, lease, free, deps);
+    const written = await retain(resource.id, ready, change, policy, lease, settled, deps);
     // Nobody may judge by a memory that does not know of this write yet.
     if (written === "later") others = false;
     if (end.kind === "answered" && hasHappened(ready.memory, attempt, end)) {

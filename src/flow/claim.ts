@@ -101,7 +101,7 @@ async function askOnce(
   try {
     return await store.claim(request);
   } catch (error) {
-    if (!(error instanceof StoreUnavailable) || error.asked) doubt.maybeTaken = true;
+    if (!(error instanceof StoreUnavailable && error.undone)) doubt.maybeTaken = true;
     throw error;
   }
 }

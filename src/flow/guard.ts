@@ -196,9 +196,10 @@ async function reserve(
     const answer = await writeMemory(resource.id, recalled, memory, policy, deps.store);
     return answer === "done" ? { ...recalled, memory, revision: recalled.revision + 1 } : undefined;
   } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
+    if (!(error instanceof StoreUnavailable) || error.undone) throw error;
     const endsMs = lock?.endsMs ?? deps.clock.monotonicMs() + deps.limits.lockLeaseMs;
-    takeBackLater(resource.id, recalled, policy, endsMs, () => lock?.release(), deps);
+    const reserved = { ...recalled, reserved: memory };
+    takeBackLater(resource.id, reserved, policy, endsMs, () => lock?.release(), deps);
     return "unheard";
   }
 }

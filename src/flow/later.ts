@@ -49,9 +49,24 @@ export function writeLater(
  */
 const GIVE_BACK_FOR_MS = 60 * 60 * 1000;
 
+/**
+ * So many at once. A store that answers nobody for a while leaves such claims behind by the thousand; in the long run all
+ * of them together ask it once a millisecond at most, or it would not recover. What is over that is unknown after its
+ * lease.
+ */
+const MOST_GIVE_BACKS = 20_000;
+
+/** By the place that they run in. */
+const givingBack = new WeakMap<FlowDeps["background"], number>();
+
 /** Gives a claim back whose grant may have been lost on its way to us, or may come yet. */
-export function releaseLater({ id, token }: Pick<Lease, "id" | "token">, deps: LaterDeps): void {
-  const { store, clock, limits } = deps;
+export function releaseLater(
+  { id, token }: Pick<Lease, "id" | "token">,
+  deps: Omit<LaterDeps, "observer">,
+): void {
+  const { store, clock, limits, background } = deps;
+  const running = (): number => givingBack.get(background) ?? 0;
+  if (running() >= MOST_GIVE_BACKS) return;
   const startedMs = clock.monotonicMs();
   const write = async (): Promise<WriteAnswer> => {
     const early = clock.monotonicMs() - startedMs < limits.lateClaimMs;
@@ -62,14 +77,23 @@ export function releaseLater({ id, token }: Pick<Lease, "id" | "token">, deps: L
   };
   const lease = { id, token, leaseEndsMs: startedMs + GIVE_BACK_FOR_MS };
   // `lost` is what usually comes back here, because most lost calls never arrived: not a lost write to count.
-  deps.background(untilWritten(lease, write, deps).then(() => undefined));
+  const work = async (): Promise<void> => {
+    givingBack.set(background, running() + 1);
+    try {
+      await untilWritten(lease, write, deps, () => Math.max(LONGEST_PAUSE_MS, running()));
+    } finally {
+      givingBack.set(background, running() - 1);
+    }
+  };
+  background(work());
 }
 
 /** `given-up`: the lease is over, or what stands there is no longer a record that could be written. */
 async function untilWritten(
   lease: Lease,
   write: () => Promise<WriteAnswer>,
-  deps: LaterDeps,
+  deps: Pick<LaterDeps, "clock">,
+  longestPauseMs = (): number => LONGEST_PAUSE_MS,
 ): Promise<WriteAnswer | "given-up"> {
   let pauseMs = FIRST_PAUSE_MS;
   while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
@@ -80,7 +104,7 @@ async function untilWritten(
       if (error instanceof RecordCorrupt) return "given-up";
       if (!(error instanceof StoreUnavailable)) throw error;
     }
-    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+    pauseMs = Math.min(pauseMs * 2, longestPauseMs());
   }
   return "given-up";
 }

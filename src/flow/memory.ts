@@ -67,19 +67,21 @@ function overwrite(
  */
 export function takeBackLater(
   id: string,
-  recalled: Recalled,
+  recalled: Recalled & { readonly reserved: ResourceMemory },
   policy: Policy,
   endsMs: number,
   settled: () => void,
   deps: FlowDeps,
 ): void {
+  const reservation = encodeMemory(recalled.reserved);
   const attempt = async (): Promise<WriteAnswer> => {
     // Over what was read before: a reservation that comes later is lost to this.
     const first = await overwrite(id, recalled, recalled.memory, policy, deps.store);
     if (first === "done") return first;
     const now = await recall(id, deps.store);
-    // Whatever stands there in place of the reservation came after it, and stays.
-    if (now.revision !== recalled.revision + 1) return "done";
+    // DANGER: the lock may have been lost. Whatever stands there in place of the reservation is another's, or what was
+    // taken back before, and stays.
+    if (Buffer.compare(encodeMemory(now.memory), reservation) !== 0) return "done";
     return overwrite(id, now, recalled.memory, policy, deps.store);
   };
   writeLater({ id, token: "", leaseEndsMs: endsMs }, "remember", attempt, deps, settled);

@@ -46,7 +46,14 @@ const MAX_FIELDS = 100;
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[\w\-.~%!$&'()*+;=]+)(?::\d{1,5})?$/;
 
 /** Fields that decide about framing, routing and identity: `Connection` must not name them, nor a twin stand in. */
-const PROTECTED = ["authorization", "content-type", "content-length", "cookie", "host"];
+const PROTECTED = [
+  "authorization",
+  "content-type",
+  "content-length",
+  "cookie",
+  "host",
+  "transfer-encoding",
+];
 
 /** Only the gateway says it; a client's own is dropped on the way to the upstream. */
 const FENCE = "idempotency-fence";

@@ -32,8 +32,12 @@ const IDLE_MS = 500;
 const IDLE_MARGIN_MS = 1000;
 
 export function createUpstream(options: UpstreamOptions): UpstreamPool {
-  const open = (): UpstreamLane => new UpstreamLane(options, (lane) => lanes.remove(lane));
-  const lanes = new Connections(options.connections, open);
+  // One for all connections: it remembers TLS sessions, and a new connection then costs less.
+  const connect = buildConnector({ timeout: options.connectTimeoutMs });
+  const lanes: Connections<UpstreamLane> = new Connections(
+    options.connections,
+    () => new UpstreamLane(options.url, connect, (lane) => lanes.remove(lane)),
+  );
   const secure = options.url.startsWith("https:");
   let closed = false;
   return {
@@ -48,16 +52,19 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
   };
 }
 
+type Connect = buildConnector.connector;
+
 /** One connection, and undici's client that opens it, and opens it again where it was closed before it was used. */
 class UpstreamLane implements Lane {
   readonly client: Client;
-  #gate: AnswerGate | undefined;
+  /** Of the connection that stands. */
+  gate: AnswerGate | undefined;
 
-  constructor(options: UpstreamOptions, onClosed: (lane: UpstreamLane) => void) {
-    this.client = new Client(options.url, {
+  constructor(url: string, connect: Connect, onClosed: (lane: UpstreamLane) => void) {
+    this.client = new Client(url, {
       pipelining: 1,
-      connect: connector(options.connectTimeoutMs, (gate) => {
-        this.#gate = gate;
+      connect: connector(connect, (gate) => {
+        this.gate = gate;
       }),
       keepAliveTimeout: IDLE_MS,
       keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
@@ -69,13 +76,8 @@ class UpstreamLane implements Lane {
     this.client.on("disconnect", () => onClosed(this));
   }
 
-  /** Of the connection that stands. */
-  get gate(): AnswerGate | undefined {
-    return this.#gate;
-  }
-
   get over(): boolean {
-    return this.#gate?.over ?? true;
+    return this.gate?.over ?? true;
   }
 
   close(): Promise<void> {
@@ -89,11 +91,7 @@ class UpstreamLane implements Lane {
  * reset. Both turn on the error's code, so a reset is given the one that undici uses for a connection that just ended:
  * then the running request fails, and a queued one, not sent yet, gets a new connection.
  */
-function connector(
-  timeoutMs: number,
-  onOpen: (gate: AnswerGate) => void,
-): buildConnector.connector {
-  const connect = buildConnector({ timeout: timeoutMs });
+function connector(connect: Connect, onOpen: (gate: AnswerGate) => void): Connect {
   return (options, callback) =>
     connect(options, (...[error, socket]) => {
       if (error !== null) return callback(error, null);

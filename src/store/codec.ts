@@ -153,8 +153,10 @@ function readHeads(
     throw corrupt("it is not what was sealed");
   }
   const base = readFields(id, value, unpack(value.subarray(FIELDS_AT, answerAt)));
-  if (base.state !== "completed" && value.length > bodyAt) throw corrupt("something stands behind");
-  if (answerAt === sealAt) return { base, response: undefined };
+  if (answerAt === sealAt) {
+    if (value.length > bodyAt) throw corrupt("something stands behind it");
+    return { base, response: undefined };
+  }
   if (base.state !== "completed") throw corrupt("it carries an answer before it is completed");
   const answer = value.subarray(answerAt, sealAt);
   return { base, response: readResponse(answer, value.subarray(bodyAt)) };

@@ -200,8 +200,10 @@ function openDatabases(dir: string): Databases {
 function transactor({ env }: Databases, timeoutMs: number) {
   let waiting = 0;
   return async function transact<Answer>(body: () => Answer): Promise<Answer> {
-    if (waiting >= MAX_WAITING) throw new StoreUnavailable("Too many calls wait for the store.");
-    const call = { abandoned: false };
+    if (waiting >= MAX_WAITING) {
+      throw new StoreUnavailable("Too many calls wait for the store.", { undone: true });
+    }
+    const call = { abandoned: false, begun: false };
     waiting++;
     // Async, so that what LMDB throws at once, as it does once it is closed, fails like everything else.
     const begin = async (): Promise<Answer> =>
@@ -209,6 +211,7 @@ function transactor({ env }: Databases, timeoutMs: number) {
         // DANGER: the caller was told that the store is unavailable, and may have answered 503. A claim that is
         // written only now would stand without an owner.
         if (call.abandoned) throw new StoreUnavailable("The call was abandoned.");
+        call.begun = true;
         return body();
       });
     const committed = begin().finally(() => waiting--);
@@ -218,7 +221,11 @@ function transactor({ env }: Databases, timeoutMs: number) {
       call.abandoned = true;
       // A call that was given up may still fail, and then nobody else would hear of it.
       committed.catch(reasonOf);
-      throw asStoreError(await reasonOf(error));
+      const failure = asStoreError(await reasonOf(error));
+      // What had not begun by then never will.
+      throw call.begun || !(failure instanceof StoreUnavailable)
+        ? failure
+        : new StoreUnavailable(failure.message, { undone: true });
     }
   };
 }

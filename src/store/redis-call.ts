@@ -40,7 +40,7 @@ export function scriptRunner(line: Line, keyOf: (id: string) => string): RunScri
     // claim that runs then has no owner.
     if (client.status !== "ready") {
       throw new StoreUnavailable(`Redis is not connected (${lastTrouble() ?? "connecting"}).`, {
-        asked: false,
+        undone: true,
       });
     }
     const name = order.nextCall();

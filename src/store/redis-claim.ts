@@ -69,7 +69,7 @@ async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise
     await confirm(id, token);
   } catch (error) {
     // Whatever became of this call, the store has taken the claim.
-    if (!(error instanceof StoreUnavailable) || error.asked) throw error;
+    if (!(error instanceof StoreUnavailable && error.undone)) throw error;
     throw new StoreUnavailable(error.message);
   }
 }

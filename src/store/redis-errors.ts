@@ -26,6 +26,19 @@ const REPLY_WORDS: ReadonlySet<string> = new Set([
   "WRONGPASS",
 ]);
 
+/** With these Redis refuses a command whole, and a script before its first write. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "BUSY",
+  "CLUSTERDOWN",
+  "LOADING",
+  "MASTERDOWN",
+  "MISCONF",
+  "NOAUTH",
+  "NOPERM",
+  "NOREPLICAS",
+  "READONLY",
+]);
+
 /** A word that names the failure: Redis's, the system's, or one of ours. Never anything that was sent. */
 export function codeWord(error: unknown): string {
   if (!(error instanceof Error)) return "UNKNOWN";
@@ -49,7 +62,7 @@ export function codeWord(error: unknown): string {
 export function asStoreError(error: unknown): StoreUnavailable | RecordCorrupt {
   if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) return error;
   const word = codeWord(error);
-  return word === "OOM"
-    ? new StoreFull("Redis has reached its maxmemory (OOM).")
-    : new StoreUnavailable(`Redis did not do it (${word}).`);
+  if (word === "OOM") return new StoreFull("Redis has reached its maxmemory (OOM).");
+  const undone = REFUSALS.has(word) && { undone: true as const };
+  return new StoreUnavailable(`Redis did not do it (${word}).`, { ...undone });
 }

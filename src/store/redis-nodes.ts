@@ -44,7 +44,7 @@ export function connectRedisNodes(urls: readonly string[], timeoutMs: number): R
         // A Cluster client without slots would keep the call and run it long after its caller has gone.
         if (client.status !== "ready") {
           throw new StoreUnavailable(`Redis is not connected (${trouble ?? "connecting"}).`, {
-            asked: false,
+            undone: true,
           });
         }
         const name = order.nextCall();

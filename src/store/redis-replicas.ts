@@ -8,6 +8,7 @@ import { StoreUnavailable } from "../core/ports.ts";
 import type { RunScript } from "./redis-call.ts";
 import { oneOf } from "./redis-call.ts";
 import { asStoreError } from "./redis-errors.ts";
+import { ReplyMisplaced } from "./redis-order.ts";
 
 /** How many replicas must have a claim before it counts, and how long they are given, in milliseconds. */
 export interface ReplicaWait {
@@ -55,7 +56,9 @@ export function confirmer(client: Redis, run: RunScript, replicas: ReplicaWait):
     try {
       // DANGER: WAIT on a new connection, which has written nothing, counts every replica there is.
       if (connection !== before) throw new StoreUnavailable("The connection to Redis was lost.");
-      const reached = await client.wait(replicas.wait, replicas.timeoutMs);
+      const reached: unknown = await client.wait(replicas.wait, replicas.timeoutMs);
+      // DANGER: another call's answer is no number, and so never less than one.
+      if (typeof reached !== "number") throw new ReplyMisplaced();
       if (reached < replicas.wait) {
         throw new StoreUnavailable(`Only ${reached} of ${replicas.wait} replicas have the claim.`);
       }

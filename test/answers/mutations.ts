@@ -19,6 +19,8 @@ export interface Said {
   /** All of them. */
   readonly bytes: Buffer;
   readonly ending: Ending;
+  /** The last piece is behind the answer and changes nothing of it. */
+  readonly spare: boolean;
 }
 
 /** What a gateway keeps of an answer; some bodies are longer. */
@@ -57,14 +59,22 @@ export function saidBy(number: number): Said {
   const [how, bytes] = random.pick(BYTES)(whole, random, number, family === SOUND);
   const ending = endingOf(bytes, method, draft, random);
   const behind = random.chance(0.25) ? random.pick(BEHIND) : "nothing";
+  const all = behind === "nothing" ? bytes : Buffer.concat([bytes, poison(number)]);
   return {
     number,
     method,
+    spare: behind !== "nothing" && behind !== "at once" && isSameAnswer(bytes, all, ending, method),
     what: `${what}, ${how}, behind it ${behind}, the connection ${ending}`,
     pieces: piecesOf(bytes, behind, number, random),
-    bytes: behind === "nothing" ? bytes : Buffer.concat([bytes, poison(number)]),
+    bytes: all,
     ending,
   };
+}
+
+function isSameAnswer(some: Buffer, more: Buffer, ending: Ending, method: string): boolean {
+  const [one, other] = [strictReading(some, ending, method), strictReading(more, ending, method)];
+  if (one.kind === "none" || other.kind === "none") return false;
+  return one.body.equals(other.body);
 }
 
 function newDraft(number: number, random: Random): Draft {

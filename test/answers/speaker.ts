@@ -52,7 +52,11 @@ export async function startSpeaker(
   };
 }
 
-async function say(socket: net.Socket, { pieces, ending }: Said): Promise<void> {
+/** How late the gateway is still expected to notice what comes behind an answer: a little less than a rest. */
+const NOTICED_MS = 45;
+
+async function say(socket: net.Socket, { pieces, ending, spare }: Said): Promise<void> {
+  let saidMs = performance.now();
   for (const [n, { bytes, after }] of pieces.entries()) {
     if (n > 0) {
       await new Promise((resolve) =>
@@ -60,7 +64,10 @@ async function say(socket: net.Socket, { pieces, ending }: Said): Promise<void> 
       );
     }
     if (socket.destroyed) return;
+    const tooLate = performance.now() - saidMs > NOTICED_MS;
+    if (spare && n === pieces.length - 1 && tooLate) break;
     socket.write(bytes);
+    saidMs = performance.now();
   }
   if (ending === "ends") socket.end();
   if (ending === "resets") socket.resetAndDestroy();

@@ -23,8 +23,6 @@ export interface Bug {
   readonly hunt: Hunt;
   /** The promise that it breaks. */
   readonly rule: Rule;
-  /** Where the simulation begins: near a seed that finds it, so that this costs little. It goes on for as many as ever. */
-  readonly firstSeed?: number;
   readonly edits: readonly Edit[];
 }
 

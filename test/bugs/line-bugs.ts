@@ -145,18 +145,6 @@ export const LINE_BUGS: readonly Bug[] = [
     ],
   },
   {
-    name: "a request is sent without a last look at the lease",
-    hunt: "sim",
-    rule: "executed-after-recorded",
-    edits: [
-      {
-        file: "flow/forward.ts",
-        search: `  const deadlineMs = Math.min(deps.limits.deadlineMs, leaseEndsMs - startedMs - LEASE_MARGIN_MS);`,
-        replace: `  const deadlineMs = Math.min(deps.limits.deadlineMs, Math.max(leaseEndsMs, Infinity));`,
-      },
-    ],
-  },
-  {
     name: "every unknown outcome is resent",
     hunt: "sim",
     rule: "executed-twice",
@@ -302,6 +290,32 @@ export const LINE_BUGS: readonly Bug[] = [
         file: "flow/exchange.ts",
         search: `  if (claimed.kind === "unavailable" && policy.onStoreError === "bypass") {`,
         replace: `  if (claimed.kind === "unavailable") {`,
+      },
+    ],
+  },
+  {
+    name: "a completion is acknowledged and not written",
+    hunt: "sim",
+    rule: "executed-after-recorded",
+    edits: [
+      {
+        file: RECORD,
+        search: `    change: { kind: "put", record: completed },`,
+        replace: `    change: completed.fence > 0 ? KEEP : { kind: "put", record: completed },`,
+      },
+    ],
+  },
+  {
+    name: "an answer that says not processed makes the outcome unknown",
+    hunt: "sim",
+    rule: "fault-free",
+    edits: [
+      {
+        file: SETTLE,
+        search: `    case "release":
+      return release(owned, deps);`,
+        replace: `    case "release":
+      return markUnknown(owned, "reset", policy, deps);`,
       },
     ],
   },

@@ -31,18 +31,6 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     ],
   },
   {
-    name: "a lock is given back by whoever had it before",
-    hunt: "sim",
-    rule: "overlap",
-    edits: [
-      {
-        file: LOCK,
-        search: `    if (cell === undefined || readState(cell.value).token !== token) return;`,
-        replace: `    if (cell === undefined) return;`,
-      },
-    ],
-  },
-  {
     name: "the lock is given back although the outcome is unknown",
     hunt: "sim",
     rule: "overlap",

@@ -1,7 +1,7 @@
 /** The row of the planted bugs: each is hunted in a copy of its own, two copies at a time. */
 import type { BatchResult, ProofRow } from "../proof/row.ts";
 import { BUGS, type Bug } from "./bugs.ts";
-import { hunt, missed, MOST_SEEDS, type Seeds } from "./plant.ts";
+import { hunt, missed, MOST_SEEDS } from "./plant.ts";
 
 /** As many processes as a small machine has cores. */
 const AT_ONCE = 2;
@@ -10,8 +10,6 @@ export interface Hunted {
   readonly bug: Bug;
   /** The first violation of its rule. */
   readonly caught: string;
-  /** That were tried, where the simulation found it. */
-  readonly seeds: Seeds | undefined;
   readonly ms: number;
 }
 
@@ -32,9 +30,8 @@ export async function huntBugs(
       if (how !== undefined) violations.push(`${bug.name}: ${how}`);
       const caught = found.violations.find((violation) => violation.rule === bug.rule);
       if (caught === undefined) continue;
-      const seeds = seedsOf(bug, caught.text);
-      if (seeds !== undefined) most = Math.max(most, seeds.last - seeds.first + 1);
-      heard({ bug, caught: caught.text, seeds, ms: found.ms });
+      most = Math.max(most, seedIn(caught.text) + 1);
+      heard({ bug, caught: caught.text, ms: found.ms });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -46,9 +43,9 @@ export async function huntBugs(
   };
 }
 
-function seedsOf({ firstSeed: first = 0 }: Bug, text: string): Seeds | undefined {
-  const seed = /^seed (\d+):/u.exec(text)?.[1];
-  return seed === undefined ? undefined : { first, last: Number(seed) };
+/** -1 where it was not the simulation that found it. */
+function seedIn(text: string): number {
+  return Number(/^seed (\d+):/u.exec(text)?.[1] ?? -1);
 }
 
 export const rows: readonly ProofRow[] = [

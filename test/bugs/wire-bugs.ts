@@ -100,7 +100,7 @@ export const WIRE_BUGS: readonly Bug[] = [
   {
     name: "a repeated header field is recorded once",
     hunt: "wire",
-    rule: "answers-differ",
+    rule: "foreign-answer",
     edits: [
       {
         file: "store/codec.ts",

@@ -36,8 +36,8 @@ interface Beginning {
   readonly executed: string | undefined;
   /** No other request of the key was under way. */
   readonly alone: boolean;
-  /** No other one was ever begun. */
-  readonly first: boolean;
+  /** How many were begun before it. */
+  readonly earlier: number;
 }
 
 /** The record settled: everybody who asks later gets this answer. */
@@ -80,7 +80,7 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
           completed: state.completed,
           executed: state.executions[0]?.fingerprint,
           alone: state.open.size === 0,
-          first: state.requests === 0,
+          earlier: state.requests,
         });
         state.open.add(event.request);
         state.requests += 1;
@@ -109,8 +109,10 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
         carried(event, request, state, index, object);
         const beginning = beginnings.get(event.request);
         if (beginning !== undefined && !state.excused) {
-          const only = beginning.first && state.requests === 1;
-          refused(event, request, { ...beginning, only }, stuckAfterMs, object);
+          // One that was begun meanwhile may have been the first to claim.
+          const alone = beginning.alone && state.requests === beginning.earlier + 1;
+          const only = alone && beginning.earlier === 0;
+          refused(event, request, { ...beginning, alone, only }, stuckAfterMs, object);
         }
         return;
       }

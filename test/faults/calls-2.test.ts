@@ -5,6 +5,8 @@ import { CASES, runCases } from "./calls.ts";
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
+t.setTimeout(600_000);
+
 t.test(
   "a call to Redis fails: nothing is sent unclaimed or twice, every key gets its final answer",
   async (t) => {

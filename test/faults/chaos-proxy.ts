@@ -25,7 +25,8 @@ export const FAULTS = [
   /** Executed, and the connection is reset in place of the reply. */
   "reset-after",
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+/** `reply-twice` is no fault of Redis or of a network; it is how answers come to be shifted at once. */
+export type Fault = (typeof FAULTS)[number] | "reply-twice";
 
 const REPLIES: Partial<Record<Fault, string>> = {
   error: "-ERR chaos\r\n",
@@ -39,7 +40,7 @@ export interface Plan {
   readonly call: number;
   readonly fault: Fault;
   /** How long `late` holds the call back. */
-  readonly lateMs: number;
+  readonly lateMs?: number;
 }
 
 export interface ChaosProxy {
@@ -85,6 +86,8 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
     const replies = new RespReader();
     /** What waits behind a call that is late. */
     let held: (() => void)[] | undefined;
+    /** A call that is late has not been answered by Redis yet. */
+    let owing = false;
 
     const cut = (): void => {
       client.resetAndDestroy();
@@ -98,7 +101,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
     redis.on("close", () => client.destroy());
     client.on("close", () => {
       // What is late is executed all the same: it had left the gateway.
-      if (held === undefined) redis.destroy();
+      if (!owing) redis.destroy();
     });
 
     client.on("data", (bytes: Buffer) => {
@@ -132,6 +135,9 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
         case "reply-lost":
           struck();
           return send(command, { ...call, deliver: undefined });
+        case "reply-twice":
+          struck();
+          return send(command, { ...call, deliver: (reply) => (tell(reply), tell(reply)) });
         case "swallowed":
           return struck();
         case "reset-before":
@@ -163,6 +169,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
 
     function hold(command: Buffer, call: Call): void {
       held = [];
+      owing = true;
       const timer = setTimeout(() => {
         timers.delete(timer);
         const waiting = held ?? [];
@@ -170,6 +177,7 @@ export async function startChaosProxy(t: Teardown, port: number): Promise<ChaosP
         send(command, {
           ...call,
           deliver: (reply) => {
+            owing = false;
             struck();
             tell(reply);
             if (client.destroyed) redis.destroy();

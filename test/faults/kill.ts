@@ -58,6 +58,9 @@ async function killOnce(
   const asked: Request[] = [];
   let acknowledged = 0;
   const killed = new AbortController();
+  const target = random.between(5, 40);
+  let reached: () => void = () => undefined;
+  const enough = new Promise<void>((resolve) => (reached = resolve));
   const client = async (): Promise<void> => {
     while (!killed.signal.aborted) {
       const key = `${cycle.name}-${asked.length}`;
@@ -65,10 +68,12 @@ async function killOnce(
       asked.push(request);
       const answer = await cycle.ask(request);
       if (answer?.header("idempotency-status") === "executed") acknowledged += 1;
+      if (acknowledged >= target) reached();
     }
   };
   const clients = Array.from({ length: CLIENTS }, client);
-  await delay(20 + random.int(80));
+  await enough;
+  await delay(random.int(5));
   await redis.kill("SIGKILL");
   killed.abort();
   await Promise.all(clients);

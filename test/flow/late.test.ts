@@ -2,7 +2,9 @@
 import t from "tap";
 import type { ClaimRequest } from "../../src/core/record.ts";
 import type { ResourcePolicy } from "../../src/core/policy.ts";
+import { StoreUnavailable } from "../../src/core/ports.ts";
 import { nameResource } from "../../src/core/resource-name.ts";
+import { releaseLater } from "../../src/flow/later.ts";
 import { answered, EPOCH_MS, LEASE_MS, newLine, type Line } from "../support/flow.ts";
 import { newPolicy } from "../support/policy.ts";
 import { quiet } from "../support/virtual-clock.ts";
@@ -41,6 +43,57 @@ t.test("a claim done after it was given back is given back again: the key is fre
   t.equal((await line.ask()).status, 201);
   t.equal(line.calls(), 1);
   t.same(line.lost, []);
+});
+
+t.test(
+  "a claim that the store has refused is not given back: there is nothing to give",
+  async (t) => {
+    const line = newLine();
+    line.fail("claim", "full", "full");
+    t.equal((await line.ask()).status, 503);
+    await line.clock.advance(5000);
+    t.equal(line.asked("release"), 0);
+    t.equal(line.calls(), 0);
+  },
+);
+
+t.test("claims in doubt by the thousand leave a sick store in peace", async (t) => {
+  const claims = 2000;
+  let nowMs = 0;
+  let asked = 0;
+  const sleepers = new Map<() => void, number>();
+  const line = newLine();
+  const deps = {
+    store: {
+      ...line.store,
+      release: () => {
+        asked += 1;
+        return Promise.reject(new StoreUnavailable("away"));
+      },
+    },
+    clock: {
+      monotonicMs: () => nowMs,
+      sleep: (ms: number) => new Promise<void>((wake) => sleepers.set(wake, nowMs + ms)),
+    },
+    background: () => undefined,
+    limits: { leaseMs: LEASE_MS, deadlineMs: LEASE_MS, lateClaimMs: 300, lockLeaseMs: LEASE_MS },
+  };
+  async function passed(ms: number): Promise<void> {
+    for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 50) {
+      for (const [wake, atMs] of sleepers) {
+        if (atMs > nowMs) continue;
+        sleepers.delete(wake);
+        wake();
+      }
+      await quiet();
+    }
+  }
+  for (let n = 0; n < claims; n += 1) releaseLater({ id: "", token: tokenOf(n) }, deps);
+  await passed(10_000);
+  asked = 0;
+  await passed(10_000);
+  t.ok(asked > claims, "each is tried again");
+  t.ok(asked < 14_000, `${asked} times in ten seconds`);
 });
 
 t.test(
@@ -106,9 +159,10 @@ const RULES: ResourcePolicy = {
   afterDelete: undefined,
 };
 
-function newSlots(): Line {
+function newSlots(serialize: ResourcePolicy["serialize"] = "wait"): Line {
   const retention = { completedMs: 86_400_000, unknownMs: 259_200_000 };
-  const policy = newPolicy({ route: "slots", retention, resource: RULES });
+  const resource = { ...RULES, serialize };
+  const policy = newPolicy({ route: "slots", retention, resource });
   return newLine({ routes: [{ methods: ["POST", "DELETE"], path: "/slots/:id", policy }] });
 }
 
@@ -154,6 +208,25 @@ t.test("a reservation that arrives after it was taken back owns nothing", async 
   const late = new TextEncoder().encode("{}");
   t.equal(await line.store.writeCell(slotCell(), late, 0, 1000), "lost");
 });
+
+t.test(
+  "a lock that is lost: what is taken back is one's own reservation, not another's",
+  async (t) => {
+    // As with a lock that let two in.
+    const line = newSlots("off");
+    line.fail("writeCell", "down");
+    t.equal((await line.ask({ target: "/slots/1", key: "a" })).status, 503);
+    const respond = line.hold();
+    const second = line.ask({ target: "/slots/1", key: "b" });
+    await line.arrived(1);
+    await line.clock.advance(5000);
+    line.respond(() => answered(201));
+    t.equal((await line.ask({ target: "/slots/1", key: "c" })).status, 409, "the second has it");
+    respond();
+    t.equal((await second).status, 201);
+    t.equal(line.calls(), 1);
+  },
+);
 
 t.test("what is remembered of a slot never begins at its first revision again", async (t) => {
   const line = newSlots();

@@ -70,6 +70,29 @@ t.test(
 );
 
 t.test(
+  "nor where the store was away just then: remembering it later does not give the lock back",
+  async (t) => {
+    const line = lineOf(route("lamps", "DELETE", "/lamps/:id", {}));
+    line.respond(() => {
+      line.fail("writeCell", "down");
+      return { kind: "unknown", reason: "timeout", cause: "deadline-over" };
+    });
+    const ask = { method: "DELETE", target: "/lamps/1" };
+    t.equal((await line.ask({ ...ask, key: "a" })).status, 504);
+    line.respond(() => answered(204));
+    await line.clock.advance(1000);
+    t.equal(line.asked("writeCell"), 2, "it is remembered by now");
+    const next = line.ask({ ...ask, key: "b" });
+    await line.clock.advance(11_000);
+    t.match((await next).problem(), { code: "resource-locked" });
+    t.equal(line.calls(), 1);
+    line.clock.jump(PAUSE_MS);
+    t.equal((await line.ask({ ...ask, key: "b" })).status, 204);
+    t.equal(line.calls(), 2);
+  },
+);
+
+t.test(
   "a slot whose taker is unknown and has no record is taken for as long as a record would be",
   async (t) => {
     const line = lineOf(route("slots", "POST", "/slots/:id", { once: true }));

@@ -19,6 +19,8 @@ export interface CaseOptions {
   readonly ownMethod?: boolean;
   /** The case is about the key: it is run once, and says the key itself. */
   readonly ownKey?: boolean;
+  /** Upstreams that refuse it themselves, so that there is nothing to see behind them. */
+  readonly notBefore?: readonly string[];
   /** Comes from an address that is believed about X-Forwarded-*. */
   readonly trusted?: boolean;
 }
@@ -26,7 +28,8 @@ export interface CaseOptions {
 /** One answer with this status, and the connection ends. Nothing of it reaches the upstream as a whole request. */
 export interface Refused extends Written {
   readonly kind: "refused";
-  readonly status: number;
+  /** One of them: which, depends on whether the parser or the gateway sees it first. */
+  readonly statuses: readonly number[];
 }
 
 /** It reaches the upstream once, exactly so; the request behind it is another one. */
@@ -51,11 +54,12 @@ export interface Expected {
 
 export function refused(
   name: string,
-  status: number,
+  status: number | readonly number[],
   bytes: string,
   options: CaseOptions = {},
 ): Refused {
-  return { kind: "refused", name, status, bytes, options };
+  const statuses = typeof status === "number" ? [status] : status;
+  return { kind: "refused", name, statuses, bytes, options };
 }
 
 export function forwarded(

@@ -13,6 +13,9 @@ const chunk = (text: string): string => `${hex(text)}\r\n${text}\r\n`;
 const length = (text: string): string => `Content-Length: ${text.length}\r\n\r\n${text}`;
 const LAST = "0\r\n\r\n";
 
+/** The parser refuses some of them before the gateway can say that it knows no such coding. */
+const NOT_CHUNKED = [400, 501];
+
 export const FRAMING: readonly Case[] = [
   // Both framings.
   refused("CL.TE", 400, `${START}Content-Length: 6\r\n${CHUNKED}\r\n${LAST}X`),
@@ -29,14 +32,14 @@ export const FRAMING: readonly Case[] = [
   ),
   refused("TE and an empty CL", 400, `${START}${CHUNKED}Content-Length:\r\n\r\n${LAST}`),
   // TE that two readers read in two ways.
-  refused("TE: xchunked", 400, `${START}Transfer-Encoding: xchunked\r\n\r\n${LAST}`),
+  refused("TE: xchunked", NOT_CHUNKED, `${START}Transfer-Encoding: xchunked\r\n\r\n${LAST}`),
   refused(
     "TE: xchunked with CL",
     400,
     `${START}Content-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\nabcd`,
   ),
-  refused("TE: chunkedx", 400, `${START}Transfer-Encoding: chunkedx\r\n\r\n${LAST}`),
-  refused("TE: identity", 400, `${START}Transfer-Encoding: identity\r\n\r\n`),
+  refused("TE: chunkedx", NOT_CHUNKED, `${START}Transfer-Encoding: chunkedx\r\n\r\n${LAST}`),
+  refused("TE: identity", NOT_CHUNKED, `${START}Transfer-Encoding: identity\r\n\r\n`),
   refused(
     "TE: identity with CL",
     400,
@@ -49,13 +52,17 @@ export const FRAMING: readonly Case[] = [
   ),
   refused(
     "TE: identity, chunked",
-    501,
+    NOT_CHUNKED,
     `${START}Transfer-Encoding: identity, chunked\r\n\r\n${LAST}`,
   ),
-  refused("TE: gzip, chunked", 501, `${START}Transfer-Encoding: gzip, chunked\r\n\r\n${LAST}`),
+  refused(
+    "TE: gzip, chunked",
+    NOT_CHUNKED,
+    `${START}Transfer-Encoding: gzip, chunked\r\n\r\n${LAST}`,
+  ),
   refused(
     "TE: chunked, chunked",
-    501,
+    NOT_CHUNKED,
     `${START}Transfer-Encoding: chunked, chunked\r\n\r\n${LAST}`,
   ),
   refused("TE.TE, two lines", 400, `${START}${CHUNKED}${CHUNKED}\r\n${LAST}`),
@@ -64,11 +71,19 @@ export const FRAMING: readonly Case[] = [
     400,
     `${START}${CHUNKED}Transfer-Encoding: x\r\n\r\n${LAST}`,
   ),
-  refused("TE.TE, the first unknown", 400, `${START}Transfer-Encoding: x\r\n${CHUNKED}\r\n${LAST}`),
-  refused("TE in quotes", 400, `${START}Transfer-Encoding: "chunked"\r\n\r\n${LAST}`),
-  refused("TE with a parameter", 400, `${START}Transfer-Encoding: chunked;q=1\r\n\r\n${LAST}`),
-  refused("TE behind a comma", 501, `${START}Transfer-Encoding: , chunked\r\n\r\n${LAST}`),
-  refused("TE empty", 400, `${START}Transfer-Encoding:\r\n\r\n${LAST}`),
+  refused(
+    "TE.TE, the first unknown",
+    NOT_CHUNKED,
+    `${START}Transfer-Encoding: x\r\n${CHUNKED}\r\n${LAST}`,
+  ),
+  refused("TE in quotes", NOT_CHUNKED, `${START}Transfer-Encoding: "chunked"\r\n\r\n${LAST}`),
+  refused(
+    "TE with a parameter",
+    NOT_CHUNKED,
+    `${START}Transfer-Encoding: chunked;q=1\r\n\r\n${LAST}`,
+  ),
+  refused("TE behind a comma", NOT_CHUNKED, `${START}Transfer-Encoding: , chunked\r\n\r\n${LAST}`),
+  refused("TE empty", NOT_CHUNKED, `${START}Transfer-Encoding:\r\n\r\n${LAST}`),
   refused("TE with a vertical tab", 400, `${START}Transfer-Encoding:\x0bchunked\r\n\r\n${LAST}`),
   refused("TE with NUL", 400, `${START}Transfer-Encoding: chunked\0\r\n\r\n${LAST}`),
   refused("TE, space before the colon", 400, `${START}Transfer-Encoding : chunked\r\n\r\n${LAST}`),
@@ -102,7 +117,7 @@ export const FRAMING: readonly Case[] = [
   }),
   forwarded(
     "TE after a tab",
-    `${START}Transfer-Encoding:\tchunked\t\r\n\r\n${chunk("abcde")}${LAST}`,
+    `${START}Transfer-Encoding:\tchunked\r\n\r\n${chunk("abcde")}${LAST}`,
     { framing: "chunked", body: "abcde" },
   ),
   // CL that two readers read in two ways.
@@ -170,8 +185,8 @@ export const FRAMING: readonly Case[] = [
     { framing: "chunked", body: "abcde" },
   ),
   forwarded(
-    "trailer with CL and TE",
-    `${START}${CHUNKED}\r\n${chunk("abcde")}0\r\nContent-Length: 9\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`,
+    "trailer with X-Forwarded-For",
+    `${START}${CHUNKED}\r\n${chunk("abcde")}0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n`,
     { framing: "chunked", body: "abcde" },
   ),
   forwarded(
@@ -200,6 +215,12 @@ export const FRAMING: readonly Case[] = [
   refused("NUL in a chunk extension", 400, `${START}${CHUNKED}\r\n5;a\0b\r\nabcde\r\n${LAST}`),
   refused("last chunk ends in LF", 400, `${START}${CHUNKED}\r\n${chunk("abcde")}0\n\n`),
   refused("trailer section ends in LF", 400, `${START}${CHUNKED}\r\n${chunk("abcde")}0\r\n\n`),
+  refused(
+    "trailer with CL",
+    400,
+    `${START}${CHUNKED}\r\n${chunk("abcde")}0\r\nContent-Length: 9\r\n\r\n`,
+  ),
+  refused("TE before a tab", 400, `${START}Transfer-Encoding: chunked\t\r\n\r\n${LAST}`),
   refused(
     "trailer that is a request",
     400,

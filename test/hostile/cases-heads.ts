@@ -6,7 +6,6 @@ import { forwarded, refused, START, type Case, type Expected } from "./case.ts";
 
 const BODY = "Content-Length: 5\r\n\r\nabcde";
 const ABCDE: Expected = { framing: "length", body: "abcde" };
-const KEY = 'Idempotency-Key: "<N>"\r\n';
 const HOST = "Host: gateway.test\r\n";
 const many = (count: number) => Array.from({ length: count }, (_, at) => `X-${at}: 1\r\n`).join("");
 /** A request of which everything is right but the field lines given here. */
@@ -20,7 +19,7 @@ const LINES: readonly Case[] = [
   refused("HTTP/0.9", 505, `<M> <P> HTTP/0.9\r\n${HOST}<K>${BODY}`),
   refused("HTTP/1.10", 400, `<M> <P> HTTP/1.10\r\n${HOST}<K>${BODY}`),
   refused("http/1.1", 400, `<M> <P> http/1.1\r\n${HOST}<K>${BODY}`),
-  refused("no version", 400, `<M> <P>\r\n${HOST}<K>${BODY}`),
+  refused("no version", 505, `<M> <P>\r\n${HOST}<K>${BODY}`),
   refused("HTTP/2 preface", 400, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {
     ownMethod: true,
     ownKey: true,
@@ -156,7 +155,7 @@ const FIELDS: readonly Case[] = [
   refused(
     "Upgrade: websocket with part of a body",
     400,
-    `${START}Connection: Upgrade\r\nUpgrade: websocket\r\n${"Content-Length: 5000\r\n\r\nab"}`,
+    `${START}Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5000\r\n\r\nab`,
   ),
   refused(
     "Upgrade: websocket with a chunk",
@@ -194,7 +193,6 @@ const FIELDS: readonly Case[] = [
     { trusted: true },
   ),
   forwarded("a fence that a client made up", withFields("Idempotency-Fence: 999\r\n"), ABCDE),
-  refused("a key beyond ASCII", 400, withFields("Idempotency-Key: \xe4\r\n"), own),
 ];
 
 const TARGETS: readonly Case[] = [
@@ -243,7 +241,12 @@ export const EVASIVE_WRITES: readonly Case[] = EVASIVE.map((target) =>
   refused(`path confusion: ${target}`, 400, withTarget(target)),
 );
 
-/** With OPTIONS, which no route guards: forwarded, and not a byte of it changed. */
+/** With OPTIONS, which no route guards: forwarded, and not a byte of it changed. nginx refuses NUL and broken escapes. */
 export const EVASIVE_READS: readonly Case[] = EVASIVE.map((target) =>
-  forwarded(`path confusion, safe method: ${target}`, withTarget(target), { ...ABCDE, target }),
+  forwarded(
+    `path confusion, safe method: ${target}`,
+    withTarget(target),
+    { ...ABCDE, target },
+    { notBefore: /%(00|$|zz)/.test(target) ? ["nginx"] : [] },
+  ),
 );

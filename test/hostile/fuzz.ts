@@ -11,14 +11,14 @@ import { canaryAddress, Connections, loopbackAddress } from "./connections.ts";
 import { unexplained } from "./explain.ts";
 import { mutated } from "./mutate.ts";
 import { Random } from "./random.ts";
-import { isLast, readAll, type SeenRequest } from "./reader.ts";
+import { isLast, readAll, valuesOf, type SeenRequest } from "./reader.ts";
 import { answerBody, startRecorder, type Recorder, type Seen } from "./recorder.ts";
 import { startServing, type StartGateway } from "./serving.ts";
 
 /** Mutated requests in one breath, and so the number of units that share a connection. */
 export const PIPELINED = 4;
 /** Connections at once: most of the time of a connection is waiting. */
-const PARALLEL = 128;
+const PARALLEL = 256;
 /** After so many connections a clean request asks, on a fresh one, whether all is well. */
 const CANARY_EVERY = 8;
 /** How long what a client sent is remembered, in connections: what the upstream sees of it comes before. */
@@ -179,7 +179,9 @@ class Fuzz {
   /** Each request of a client explains one at the upstream, and no more. */
   #onSeen(seen: Seen): void {
     const sender = this.#senders.get(seen.from);
-    const told = JSON.stringify(`${seen.head}${seen.body.toString("latin1")}`);
+    const told = JSON.stringify({ ...seen, body: seen.body.toString("latin1") });
+    const spoofed = valuesOf(seen.fields, "x-forwarded-for")[0] !== seen.from;
+    if (spoofed) return this.#violate(`a client spoke for others: ${told}`);
     if (sender === undefined) return this.#violate(`nobody at ${seen.from} sent ${told}`);
     const at = sender.left.findIndex((sent) => unexplained(seen, sent) === undefined);
     if (at >= 0) {

@@ -7,13 +7,11 @@ import net from "node:net";
 import type { AddressInfo } from "node:net";
 import type { Teardown } from "../support/teardown.ts";
 import { canonicalTarget } from "./explain.ts";
-import { readRequest, valuesOf, type SeenRequest } from "./reader.ts";
+import { readRequest, valuesOf, type Field, type SeenRequest } from "./reader.ts";
 
 export interface Seen extends SeenRequest {
   /** The client's address, as the gateway tells it. */
   readonly from: string;
-  /** Bytes of the head, as they came. */
-  readonly head: string;
 }
 
 export interface Recorder {
@@ -29,8 +27,6 @@ export interface Recorder {
 export interface RecorderOptions {
   /** Says `Connection: close` in each answer, and keeps to it. */
   readonly closing?: boolean;
-  /** Trailers and chunk extensions may come: from a client that sends them itself, which is not the gateway. */
-  readonly loose?: boolean;
 }
 
 export async function startRecorder(t: Teardown, options: RecorderOptions = {}): Promise<Recorder> {
@@ -72,7 +68,7 @@ export async function startRecorder(t: Teardown, options: RecorderOptions = {}):
       }
       if (read.kind !== "request") return false;
       const { request, end, clean } = read;
-      if (!clean && options.loose !== true) violations.push(`chunks: ${shown(bytes)}`);
+      if (!clean) violations.push(`chunks: ${shown(bytes)}`);
       const seen = withOrigin(request);
       bytes = bytes.subarray(end);
       recorder.count += 1;
@@ -93,10 +89,9 @@ export async function startRecorder(t: Teardown, options: RecorderOptions = {}):
     }
 
     function withOrigin(request: SeenRequest): Seen {
-      const head = bytes.toString("latin1", 0, bytes.indexOf("\r\n\r\n") + 4);
       const origins = valuesOf(request.fields, "x-forwarded-for");
       for (const fault of faultsOf(request, origins)) violations.push(`${fault}: ${shown(bytes)}`);
-      return { ...request, body: Buffer.from(request.body), from: origins[0] ?? "", head };
+      return { ...request, body: Buffer.from(request.body), from: originOf(request.fields) };
     }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", 4096, resolve));
@@ -106,6 +101,11 @@ export async function startRecorder(t: Teardown, options: RecorderOptions = {}):
     return new Promise((resolve) => server.close(resolve));
   });
   return recorder;
+}
+
+/** The gateway's peer is the last in the list, whatever the peer says of others. */
+export function originOf(fields: readonly Field[]): string {
+  return valuesOf(fields, "x-forwarded-for").at(-1)?.split(", ").at(-1) ?? "";
 }
 
 /** These end at the gateway. `upgrade` and `connection` may stand in a WebSocket handshake alone. */

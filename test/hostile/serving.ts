@@ -27,7 +27,7 @@ export function hostileSettings(upstreamPort: number): Readonly<Record<string, u
 export interface ServingGateway {
   readonly port: number;
   /** Resolves when everything that it does has ended. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 export type StartGateway = (

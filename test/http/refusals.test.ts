@@ -62,6 +62,8 @@ const REFUSED: [string, number, string][] = [
   ["guarded read with //", 400, "REPORT //a HTTP/1.1\r\nHost: x\r\n\r\n"],
   ["CL and TE", 400, `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
   ["two lengths", 400, `${POST}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc`],
+  ["coding with underscore", 400, `${POST}Transfer_Encoding: chunked\r\n\r\n`],
+  ["Connection names the coding", 400, `${POST}Connection: transfer-encoding\r\n\r\n`],
   ["a length of 16 digits", 400, `${POST}Content-Length: 9999999999999999\r\n\r\nabc`],
   ["bare LF", 400, "GET / HTTP/1.1\nHost: x\n\n"],
   ["obs-fold", 400, `${GET}X-A: 1\r\n 2\r\n\r\n`],

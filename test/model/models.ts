@@ -13,12 +13,14 @@ export interface Model {
   readonly breaks?: string;
 }
 
-/** Nothing dies and nobody is slow; a few store calls fail or are not heard of. Then more can be promised. */
-const CALM = ["CRASHES=0", "FAULTS=3", "PUNCTUAL", "CALM"];
+/** Nothing dies and no lease is outlived, whatever becomes of the store's calls. Then more can be promised. */
+const CALM = ["CRASHES=0", "CALM"];
+/** The same, and the store executes a call at once or never. */
+const PUNCTUAL = [...CALM, "PUNCTUAL", "FAULTS=3"];
 const FAULT_FREE = ["CRASHES=0", "FAULTS=0", "PUNCTUAL", "FAULT_FREE"];
 
 /** Two gateways that share three tries, and two crashes. */
-const SOUND: readonly Model[] = [
+export const SOUND: readonly Model[] = [
   {
     name: "block",
     claim: "crashes, pauses, store calls lost, failed or executed at any later time",
@@ -26,13 +28,14 @@ const SOUND: readonly Model[] = [
   },
   {
     name: "block, a key that is reused",
-    claim: "the same, and one of the tries is another request",
-    defines: ["PAUSES", "REUSE"],
+    claim:
+      "crashes, pauses, up to three store calls lost or failed, and one try is another request",
+    defines: ["PAUSES", "REUSE", "PUNCTUAL", "FAULTS=3"],
   },
   {
     name: "resend",
-    claim: "crashes, pauses, up to two store calls lost or failed",
-    defines: ["PAUSES", "RESEND", "PUNCTUAL", "FAULTS=2"],
+    claim: "crashes, pauses, a store call lost, failed or executed at any later time",
+    defines: ["PAUSES", "RESEND", "FAULTS=1"],
   },
   {
     name: "resend, two tries",
@@ -41,10 +44,14 @@ const SOUND: readonly Model[] = [
   },
   {
     name: "block, calm",
-    claim: "up to three store calls lost or failed, nothing else",
+    claim: "store calls lost, failed or executed at any later time, nothing else",
     defines: CALM,
   },
-  { name: "resend, calm", claim: "the same", defines: [...CALM, "RESEND"] },
+  {
+    name: "resend, calm",
+    claim: "up to three store calls lost or failed, nothing else",
+    defines: [...PUNCTUAL, "RESEND"],
+  },
   { name: "block, fault-free", claim: "nothing goes wrong", defines: FAULT_FREE },
   { name: "resend, fault-free", claim: "nothing goes wrong", defines: [...FAULT_FREE, "RESEND"] },
 ];
@@ -52,7 +59,7 @@ const SOUND: readonly Model[] = [
 const wrong = (define: string, claim: string, breaks: string, ...others: string[]): Model => ({
   name: define.toLowerCase().replaceAll("_", " "),
   claim,
-  defines: [...(others.length === 0 ? ["PAUSES"] : others), define],
+  defines: [...others, define],
   breaks,
 });
 
@@ -60,7 +67,7 @@ const BLOCK = ["PAUSES"];
 const RESEND = ["PAUSES", "RESEND"];
 const FEW_FAULTS = ["PUNCTUAL", "FAULTS=1"];
 
-const WRONG: readonly Model[] = [
+export const WRONG: readonly Model[] = [
   wrong(
     "NAIVE_TAKEOVER",
     "whoever finds the lease over takes the key over",
@@ -105,8 +112,8 @@ const WRONG: readonly Model[] = [
   wrong(
     "CLAIM_NOT_IDEMPOTENT",
     "the second ask is answered busy by the first",
-    "unsent_unknown",
-    ...CALM,
+    "busy_with_itself",
+    ...PUNCTUAL,
   ),
   wrong(
     "FINGERPRINT_IGNORED",
@@ -132,10 +139,22 @@ const WRONG: readonly Model[] = [
   wrong("ANSWER_BEFORE_SETTLE", "told before it is recorded", "completion_lost", ...BLOCK),
   wrong("RELEASE_AFTER_RESET", "a reset connection frees the key", "executed_twice", ...BLOCK),
   wrong("RETRY_AFTER_RESET", "a reset connection is tried again", "executed_twice", ...BLOCK),
-  wrong("SHORT_LEASE", "the lease is shorter than the call", "overlap", ...CALM, "RESEND"),
+  wrong("SHORT_LEASE", "the lease is shorter than the call", "overlap", ...PUNCTUAL, "RESEND"),
   wrong(
     "NO_RELEASE_LATER",
     "a claim that nobody heard of is not given back",
+    "unsent_unknown",
+    ...PUNCTUAL,
+  ),
+  wrong(
+    "RELEASE_ONCE",
+    "a claim is given back once, and executed by the store after that",
+    "unsent_unknown",
+    ...CALM,
+  ),
+  wrong(
+    "RELEASE_OWNED_ONCE",
+    "the second of two asks is granted and released, and the first executed after that",
     "unsent_unknown",
     ...CALM,
   ),
@@ -143,7 +162,7 @@ const WRONG: readonly Model[] = [
     "NO_COMPLETE_LATER",
     "a completion that nobody heard of is not tried again",
     "unrecorded",
-    ...CALM,
+    ...PUNCTUAL,
   ),
 ];
 
@@ -153,8 +172,23 @@ export const CI_MODELS: readonly Model[] = [...SOUND, ...WRONG];
 const LARGE: readonly Model[] = [
   {
     name: "block, three gateways",
-    claim: "four tries, two crashes, and everything else that `block` allows",
-    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "PUNCTUAL", "FAULTS=2"],
+    claim: "three crashes, pauses, store calls lost, failed or executed at any later time",
+    defines: ["PAUSES", "GATEWAYS=3", "CRASHES=3"],
+  },
+  {
+    name: "block, three gateways, four tries",
+    claim: "three crashes, pauses, up to three store calls lost, failed or late",
+    defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "CRASHES=3", "FAULTS=3"],
+  },
+  {
+    name: "resend, two late calls",
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "FAULTS=2"],
+  },
+  {
+    name: "resend, three gateways",
+    claim: "crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "RESEND", "GATEWAYS=3", "FAULTS=2"],
   },
 ];
 

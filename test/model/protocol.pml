@@ -20,9 +20,7 @@
 #ifndef CRASHES
 #define CRASHES 2
 #endif
-#ifndef FAULTS             /* with PUNCTUAL: store calls that may go wrong. Without, as many as come, and late */
-#define FAULTS 0
-#endif
+/* FAULTS: how many store calls may go wrong; left out: any of them. PUNCTUAL: what is executed is executed at once. */
 #ifdef RESEND
 #define POLICY RESENDS
 #else
@@ -111,7 +109,7 @@ bool everSent;
 /* Each property is a name, so that a trail says which of them is broken. */
 #define must(cond, name) name = !(cond); assert(!name)
 hidden byte executed_twice, unclaimed, executed_after_recorded, mismatch_executed, answers_differ, foreign_answer;
-hidden byte completion_lost, stuck, overlap, unsent_unknown, unrecorded, disturbed;
+hidden byte completion_lost, stuck, overlap, unsent_unknown, unrecorded, disturbed, busy_with_itself;
 
 /* ------------------------------------------------------------------------------------------------------- the store */
 /*
@@ -262,8 +260,13 @@ inline do_mark(t) {
   standing()
 }
 
+#ifdef FAULTS
 #define FAULT (faults < FAULTS)
 #define FAULTY faults++
+#else
+#define FAULT true
+#define FAULTY skip
+#endif
 
 /*
  * Executed and heard; or nothing is heard: executed and the reply lost, not executed, or, unless the store is punctual,
@@ -279,7 +282,7 @@ inline ask_claim(t, how) {
   :: d_step { FAULT -> FAULTY; do_claim(t, how) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: d_step { if :: step[t] == ASK || step[t] == ASK_AGAIN -> lateClaim[t]++ :: else -> latePutBack[t] = true fi }
+  :: d_step { FAULT -> FAULTY; if :: step[t] == ASK || step[t] == ASK_AGAIN -> lateClaim[t]++ :: else -> latePutBack[t] = true fi }
 #endif
   fi
 }
@@ -291,7 +294,7 @@ inline ask_complete(t) {
   :: d_step { FAULT -> FAULTY; do_complete(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateComplete[t] = true
+  :: d_step { FAULT -> FAULTY; lateComplete[t] = true }
 #endif
   fi
 }
@@ -303,7 +306,7 @@ inline ask_release(t) {
   :: d_step { FAULT -> FAULTY; do_release(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateRelease[t] = true
+  :: d_step { FAULT -> FAULTY; lateRelease[t] = true }
 #endif
   fi
 }
@@ -315,7 +318,7 @@ inline ask_mark(t) {
   :: d_step { FAULT -> FAULTY; do_mark(t) }
   :: d_step { FAULT -> FAULTY }
 #else
-  :: lateMark[t] = true
+  :: d_step { FAULT -> FAULTY; lateMark[t] = true }
 #endif
   fi
 }
@@ -393,6 +396,16 @@ inline not_processed(t) {
 #else
 #define MAY_BE_LOST true
 #endif
+/* flow/later.ts: told again as long as a claim of this token may still be executed. */
+#ifdef RELEASE_ONCE
+#define MAY_BE_TAKEN_YET(t) false
+#else
+#ifdef RELEASE_OWNED_ONCE
+#define MAY_BE_TAKEN_YET(t) (lateClaim[t] > 0 && later[t])
+#else
+#define MAY_BE_TAKEN_YET(t) (lateClaim[t] > 0)
+#endif
+#endif
 /* flow/later.ts: it is told again until it is heard or the lease is over; a call may be on its way when that happens. */
 #ifdef PAUSES
 #define GIVES_UP later[t]
@@ -430,21 +443,22 @@ end:
   :: atomic { (at(ASK) || at(ASK_AGAIN)) ->
        ask_claim(t, POLICY);
        d_step {
+#ifdef CALM
+       must(heard != BUSY || tok != t, busy_with_itself);
+#endif
        if
        :: heard == GRANTED -> f[t] = fence; step[t] = LOOK
-       :: heard == REPLAY -> tell_recorded(t, val); finish(t)
        :: heard == NOTHING && step[t] == ASK -> step[t] = ASK_AGAIN
-       /* Neither call was heard of: nothing was sent, so the claim is given back behind the client's 503. */
-       :: heard == NOTHING && step[t] == ASK_AGAIN ->
 #ifdef BYPASS
-          step[t] = BYTE
-#else
-#ifdef NO_RELEASE_LATER
-          finish(t)
-#else
+       :: heard == NOTHING && step[t] == ASK_AGAIN -> step[t] = BYTE
+#endif
+#ifndef NO_RELEASE_LATER
+       /* The first call was not heard of, or both: what the store may have taken, or take yet, is given back. */
+       :: heard != GRANTED && step[t] == ASK_AGAIN ->
+          if :: heard == REPLAY -> tell_recorded(t, val) :: else fi;
           later[t] = true; step[t] = RELEASE
 #endif
-#endif
+       :: heard == REPLAY && step[t] == ASK -> tell_recorded(t, val); finish(t)
        :: else -> finish(t)
        fi;
        heard = NOTHING } }
@@ -545,7 +559,7 @@ end:
        d_step {
        must(heard == DONE || heard == NOTHING || MAY_BE_LOST, disturbed);
        if
-       :: heard == NOTHING -> later[t] = true
+       :: heard == NOTHING || MAY_BE_TAKEN_YET(t) -> later[t] = true
        :: else -> finish(t)
        fi;
        heard = NOTHING } }
@@ -600,6 +614,7 @@ inline audit() {
 
 #define LATE_CALLS(i) \
   :: atomic { lateClaim[i] > 0 -> d_step { lateClaim[i]--; do_claim(i, POLICY) } } \
+  :: atomic { lateClaim[i] > 0 -> lateClaim[i] = 0 } \
   :: atomic { latePutBack[i] -> d_step { latePutBack[i] = false; do_claim(i, BLOCKS) } } \
   :: atomic { lateComplete[i] -> d_step { lateComplete[i] = false; do_complete(i) } } \
   :: atomic { lateRelease[i] -> d_step { lateRelease[i] = false; do_release(i) } } \

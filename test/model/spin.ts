@@ -35,10 +35,10 @@ export async function search(model: Model): Promise<Search> {
     }
     await run(dir, "spin", [...model.defines.map((name) => `-D${name}`), "-a", "protocol.pml"]);
     // A variant's search is over at once, so there the compiler is what takes the time.
-    const effort = model.breaks === undefined ? "-O2" : "-O0";
+    const effort = model.breaks === undefined ? "-O1" : "-O0";
     const flags = ["-DSAFETY", "-DCOLLAPSE", `-DMEMLIM=${MEMORY_MIB}`];
     await run(dir, "gcc", [effort, "-w", ...flags, "-o", "pan", "pan.c"]);
-    return readReport(await run(dir, join(dir, "pan"), ["-n", `-m${DEPTH}`, "-w20"]));
+    return readReport(await run(dir, join(dir, "pan"), ["-n", `-m${DEPTH}`, "-w22"]));
   } finally {
     await rm(dir, { recursive: true });
   }
@@ -64,7 +64,7 @@ export function readReport(report: string): Search {
     broken,
     whole:
       errors === 0 &&
-      !/search depth too small|Search not completed|reached -DMEMLIM|out of memory|hash-compact|bitstate/iu.test(
+      !/search depth too small|Search not completed|reached -DMEMLIM|out of memory|hash-compact|bit ?state/iu.test(
         report,
       ),
     states: numberIn(report, /([\d.e+]+) states, stored/u),

@@ -26,6 +26,10 @@ const CARRIES = new Set(["executed", "replayed", "not-recorded", "released", "by
 /** Told again when asked again. */
 const FINAL = new Set(["executed", "replayed", "key-reused", "not-replayable", "unchanged"]);
 
+/** How long a client waits for its reply, and before it tries again. */
+const PATIENCE_MS = [1000, 4000, 10_000, 30_000];
+const BACKOFF_MS = [60, 60, 3000, 12_000];
+
 export class Clients {
   /** Requests so far; the last one's number. */
   requests = 0;
@@ -53,6 +57,11 @@ export class Clients {
       if (!final) this.#again(operation);
     });
     world.after(random.int(3), () => visit.arrive());
+    // Nobody waits for a frozen gateway for ever; where nothing goes wrong, nobody has to.
+    const losePatience = (): void => {
+      if (!faults.over) visit.hangUp();
+    };
+    if (faults.some) world.after(random.pick(PATIENCE_MS), losePatience);
     if (!faults.happens("client-hang-up", name)) return;
     world.after(random.int(random.chance(0.5) ? 30 : 2000), () => visit.hangUp());
   }
@@ -61,8 +70,8 @@ export class Clients {
     const { world, faults } = this.#scene;
     if (this.requests >= this.#mostRequests || faults.over || !world.random.chance(0.6)) return;
     const { random } = world;
-    world.after(random.int(random.chance(0.5) ? 60 : 3000), () => {
-      if (!faults.over) this.ask(operation);
+    world.after(random.int(random.pick(BACKOFF_MS)), () => {
+      if (!faults.over && this.requests < this.#mostRequests) this.ask(operation);
     });
   }
 }

@@ -49,9 +49,9 @@ export type Fault = (typeof FAULTS)[number];
 
 /** Chances that a fault is more or less frequent by: per call for most, a few times per seed for these. */
 const SCALE: Partial<Record<Fault, number>> = {
-  "store-down": 0.03,
-  "store-partition": 0.03,
-  "store-clock": 0.02,
+  "store-down": 0.3,
+  "store-partition": 0.3,
+  "store-clock": 0.2,
   "gateway-clock": 0.02,
   "gateway-crash": 0.05,
   "gateway-pause": 0.05,

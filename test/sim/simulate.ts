@@ -29,47 +29,57 @@ export interface Simulated {
 }
 
 const EPOCH_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+/** Of every seed, at least. */
+const REQUESTS = 200;
 const LATER_MS = 600_000;
 
 /** Runs one seed. To be called outside of any microtask, see `outside`. */
 export function simulate(seed: number, recording = false): Simulated {
-  // Thousands of errors are part of every seed, and nobody looks at where they come from.
-  Error.stackTraceLimit = recording ? 10 : 0;
   const random = new Random(seed);
   const world = new World(random, recording);
   const mood = random.int(8);
   const faults = new Faults(world, mood === 0 ? "none" : mood < 5 ? "some" : "many");
   const journal = new Journal(world);
-  const plan = newPlan(random);
+  const plan = newPlan(random, !faults.possible("store-clock"));
   const upstream = new SimulatedUpstream(world, faults, journal);
   const leaseMs = LEAST_LEASE_MS + random.int(2000);
   const store = storeSite(world, faults, journal, plan);
+  const nodes = random.chance(0.2)
+    ? Object.assign(storeSite(world, faults, journal, plan), { onceOnly: true })
+    : undefined;
+  const sites = nodes === undefined ? [store] : [store, nodes];
   const defects: unknown[] = [];
   const site: Site = Object.assign(store, {
     upstream,
     leaseMs,
-    lockNodes: random.chance(0.2) ? storeSite(world, faults, journal, plan) : undefined,
+    lockNodes: nodes,
     defect: (error: unknown) => void defects.push(error),
   });
   const gateways = Array.from({ length: random.between(3, 4) }, (_, n) => {
     return new Gateway(`g${n + 1}`, site);
   });
-  const clients = new Clients({ world, faults, journal, upstream, gateways }, 170);
+  const clients = new Clients({ world, faults, journal, upstream, gateways }, 150);
   if (recording) nameIds(world, plan);
 
   const overMs = plan.lastMs + random.between(100, 2000);
   faults.overAtMs = overMs;
   for (const { atMs, operation } of plan.asked) world.at(atMs, () => clients.ask(operation));
-  disturb(site, gateways);
+  disturb(site, sites, gateways);
   world.run(overMs);
   store.downUntilMs = 0;
   for (const gateway of gateways) gateway.cutOffUntilMs = 0;
+  // Right again, and no lease lasts longer than it was granted for.
+  for (const { clock } of sites) clock.aheadMs = clock.mostMs;
   journal.tell({ kind: "faults-over", leaseMs });
 
   const quietMs = overMs + leaseMs + 1001;
   world.run(quietMs);
   lookUp(site, clients, plan);
   for (const { operation } of plan.slots) {
+    world.after(random.int(2000), () => clients.ask(operation));
+  }
+  for (let asked = clients.requests + plan.slots.length; asked < REQUESTS; asked += 1) {
+    const { operation } = random.pick(plan.slots);
     world.after(random.int(2000), () => clients.ask(operation));
   }
   // Everything ends by itself within this: the longest wait is a lease.
@@ -90,7 +100,7 @@ export function simulate(seed: number, recording = false): Simulated {
     hash: (world.hash >>> 0).toString(16).padStart(8, "0"),
     history,
     violations,
-    counts: countsOf(clients, upstream, journal, faults),
+    counts: countsOf(gateways.length, clients, upstream, journal, faults),
     trace: world.lines ?? [],
   };
 }
@@ -99,36 +109,49 @@ export function simulate(seed: number, recording = false): Simulated {
 export function outside<T>(work: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {
+      const { stackTraceLimit } = Error;
+      // Thousands of errors are part of every seed, and nobody looks at where they come from.
+      Error.stackTraceLimit = 0;
       try {
         resolve(work());
       } catch (error) {
         reject(error instanceof Error ? error : new Error(String(error)));
+      } finally {
+        Error.stackTraceLimit = stackTraceLimit;
       }
     });
   });
 }
 
 function storeSite(world: World, faults: Faults, journal: Journal, plan: Plan): StoreSite {
-  const clock = { aheadMs: 0 };
+  const clock = { aheadMs: 0, mostMs: 0 };
   const store = createMemoryStore({
     now: () => Math.floor(EPOCH_MS + world.nowMs + clock.aheadMs),
   });
   const keys = new Map(plan.slots.map(({ id, operation: { scope, key } }) => [id, { scope, key }]));
-  const site = { world, faults, journal, store, keys, downUntilMs: 0, granted: new Set<string>() };
-  return Object.assign(site, { clock });
+  const granted = new Set<string>();
+  return { world, faults, journal, store, clock, keys, granted, downUntilMs: 0 };
 }
 
 /** What befalls the store as a whole comes a few times per seed. */
-function disturb(site: Site, gateways: readonly Gateway[]): void {
-  const { world, faults } = site;
+function disturb(
+  { world, faults }: Site,
+  sites: readonly StoreSite[],
+  gateways: readonly Gateway[],
+): void {
   const { random } = world;
   for (let atMs = 0; atMs < faults.overAtMs; atMs += 100) {
     world.at(atMs, () => {
       if (faults.happens("store-down", "store")) {
-        site.downUntilMs = world.nowMs + random.between(50, 4000);
+        random.pick(sites).downUntilMs = world.nowMs + random.between(50, 4000);
       }
       if (faults.happens("store-partition", "store")) {
         random.pick(gateways).cutOffUntilMs = world.nowMs + random.between(50, 10_000);
+      }
+      if (faults.happens("store-clock", "store")) {
+        const { clock } = random.pick(sites);
+        clock.aheadMs += random.between(-8000, 12_000);
+        clock.mostMs = Math.max(clock.mostMs, clock.aheadMs);
       }
     });
   }
@@ -149,6 +172,7 @@ function lookUp(site: Site, clients: Clients, plan: Plan): void {
 }
 
 function countsOf(
+  gateways: number,
   clients: Clients,
   upstream: SimulatedUpstream,
   journal: Journal,
@@ -156,6 +180,7 @@ function countsOf(
 ): Record<string, number> {
   const counts: Record<string, number> = {
     requests: clients.requests,
+    gateways,
     executions: upstream.executions,
     events: journal.events.length,
   };

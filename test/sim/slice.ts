@@ -10,14 +10,14 @@ export function sliceOf({ violations, history, trace }: Simulated): readonly str
   for (const event of history.events) {
     const name = "key" in event ? `${event.scope}/${event.key}` : undefined;
     if (name === undefined || !subjects.has(name)) continue;
-    if (event.kind === "request") numbers.add(`request ${event.request}:`);
-    if (event.kind === "execution") numbers.add(`execution ${event.execution}:`);
+    if (event.kind === "request") numbers.add(`request ${event.request}`);
+    if (event.kind === "execution") numbers.add(`execution ${event.execution}`);
   }
   const wanted = [...subjects].map((subject) => ` ${subject} `);
   return trace.filter(
     (line) =>
       wanted.some((subject) => line.includes(subject)) ||
-      [...numbers].some((number) => line.includes(number)) ||
+      [...numbers].some((number) => new RegExp(`${number}\\b`).test(line)) ||
       / (fault|starts|faults-over) +(g\d|store)? /.test(line),
   );
 }

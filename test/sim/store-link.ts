@@ -18,15 +18,19 @@ export interface StoreSite {
   readonly faults: Faults;
   readonly journal: Journal;
   readonly store: Store;
+  /** How far its clock is ahead of the true time, and how far it ever was. */
+  readonly clock: { aheadMs: number; mostMs: number };
   /** Until when nobody reaches it. */
   downUntilMs: number;
+  /** It does nothing twice: a lock that was set twice would look like somebody else's to whoever has it. */
+  readonly onceOnly?: boolean;
   /** Of records, by their id. */
   readonly keys: ReadonlyMap<string, { readonly scope: string; readonly key: string }>;
   /** Claims that were granted, by their token. */
   readonly granted: Set<string>;
 }
 
-type Site = Pick<StoreSite, "world" | "faults" | "store" | "downUntilMs">;
+type Site = Pick<StoreSite, "world" | "faults" | "store" | "downUntilMs" | "onceOnly">;
 
 interface Call<T> {
   readonly operation: string;
@@ -158,8 +162,9 @@ class Passage<T> {
     if (this.#call.needsRoom === true && faults.happens("store-full", name)) {
       return this.#fail(random.int(5), true);
     }
-    if (faults.happens("store-duplicated", name)) {
-      this.#executeLate(0, random.chance(0.3) ? 10_000 : 100);
+    if (this.#site.onceOnly !== true && faults.happens("store-duplicated", name)) {
+      // The reply is the first one's: a store that says "lost" to its own write, done before, is none of ours.
+      this.#executeLate(3, random.chance(0.3) ? 10_000 : 100);
     }
     this.#execute(random.int(3), random.int(3));
   }
@@ -168,7 +173,8 @@ class Passage<T> {
   #executeLate(leastMs: number, spreadMs: number): void {
     const { world, faults } = this.#site;
     const delayMs = leastMs + world.random.int(spreadMs);
-    this.#execute(Math.min(delayMs, Math.max(faults.overAtMs - world.nowMs, 0)), undefined);
+    const leftMs = Math.max(faults.overAtMs - world.nowMs, leastMs);
+    this.#execute(Math.min(delayMs, leftMs), undefined);
   }
 
   /** `replyMs` undefined: nobody hears of it. */
@@ -177,6 +183,10 @@ class Passage<T> {
     const { operation, id } = this.#call;
     const call = this.#call;
     world.after(afterMs, () => {
+      // As the port says: past a second time-out a store takes no claim any more, because nobody would own it.
+      if (operation === "claim" && world.nowMs - this.#askedMs > 2 * STORE_TIMEOUT_MS) {
+        return world.note("too late", id.slice(0, 8), operation);
+      }
       call.work().then(
         (value) => {
           world.note(`${operation}.`, id.slice(0, 8), kindOf(value));

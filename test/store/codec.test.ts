@@ -111,6 +111,7 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
       Buffer.alloc(0),
       "canary",
     ),
+    "a body behind what was resolved": sealed(pack(fields), Buffer.alloc(0), "canary"),
     "a body that is not the sealed one": withAnswer([200, [], 1], "x", sealOf(Buffer.from("y"))),
     "a body that is cut": good.subarray(0, good.length - 1),
     "a body that is too long": Buffer.concat([good, Buffer.from("x")]),

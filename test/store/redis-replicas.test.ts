@@ -140,3 +140,18 @@ t.test("replicas of a server that does not hold the claim are not counted", asyn
   const confirm = confirmer(client, run, { wait: 1, timeoutMs: 1000 });
   await t.rejects(confirm(claim.id, claim.token), /not on the server whose replicas are asked/u);
 });
+
+t.test("another call's answer in place of WAIT's is no number of replicas: refused", async (t) => {
+  const primary = await startRedis(t);
+  const target = parseRedisUrl(primary.url);
+  const client = connectForWait(target, 2000, loadScripts(), (error) => t.error(error));
+  t.teardown(() => client.disconnect());
+  await until(async () => client.status === "ready");
+  const answers: unknown[] = [["done", 1, "x"], undefined, 1];
+  client.wait = (() => Promise.resolve(answers.shift())) as typeof client.wait;
+  const done = () => Promise.resolve({ word: "done", data: [] });
+  const confirm = confirmer(client, done, { wait: 1, timeoutMs: 1000 });
+  await t.rejects(confirm(hex(32), hex(16)), { name: "ReplyMisplaced" });
+  await t.rejects(confirm(hex(32), hex(16)), { name: "ReplyMisplaced" });
+  await confirm(hex(32), hex(16));
+});

@@ -49,10 +49,11 @@ export async function startGatewayProcess(
   env: Readonly<Record<string, string>> = {},
   cwd?: string,
   main?: string,
+  node?: string | readonly string[],
 ): Promise<GatewayProcess> {
   const listen = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const admin = args.includes("--admin") ? [] : ["--admin", "127.0.0.1:0"];
-  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd, main);
+  const gateway = spawnGateway(t, [...listen, ...admin, ...args], env, cwd, main, node);
   const failed = gateway.ended.then((code) => {
     throw new Error(`the gateway ended with ${code}:\n${gateway.output.join("\n")}`);
   });
@@ -70,16 +71,21 @@ export function configured(t: Teardown, settings: Line): readonly string[] {
   return ["--config", file];
 }
 
-/** Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one. */
+/**
+ * Starts it with exactly these arguments; it may as well end at once. `main`: another program than the built one;
+ * `node`: another Node than the one that runs the tests, or a command line that ends with one.
+ */
 export function spawnGateway(
   t: Teardown,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd = ROOT,
   main = MAIN,
+  node: string | readonly string[] = process.execPath,
 ): Omit<GatewayProcess, "url" | "admin"> {
   if (main === MAIN) assertBuilt();
-  const child = spawn(process.execPath, [main, ...args], {
+  const [command = "", ...words] = [node, main, args].flat();
+  const child = spawn(command, words, {
     cwd,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],

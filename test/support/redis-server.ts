@@ -25,10 +25,19 @@ export interface RedisOptions {
   readonly acl?: readonly string[];
   /** Serves TLS alone, with a certificate of a private authority. */
   readonly tls?: boolean;
-  readonly replicaOf?: { readonly port: number };
+  readonly replicaOf?: { readonly port: number; readonly host?: string };
+  /** Runs in a network namespace, for all who reach it there. */
+  readonly inside?: Inside;
+}
+
+export interface Inside {
+  /** What the command line begins with. */
+  readonly under: readonly string[];
+  readonly address: string;
 }
 
 export interface RedisServer {
+  readonly host: string;
   /** Without user and password; with `ca=` when it serves TLS. */
   readonly url: string;
   readonly port: number;
@@ -45,23 +54,32 @@ export interface RedisServer {
 
 const run = promisify(execFile);
 
+const LOOPBACK = "127.0.0.1";
+const UNPROTECTED = ["--protected-mode", "no"];
+
 export async function startRedis(t: Teardown, options: RedisOptions = {}): Promise<RedisServer> {
+  const { inside } = options;
   const dir = tempDir(t);
   const socket = join(dir, "s");
   const port = await freePort();
   const ca = options.tls ? certify(dir) : undefined;
   if (options.acl) writeFileSync(join(dir, "users.acl"), `${options.acl.join("\n")}\n`);
   const args = [
-    ...["--dir", dir, "--unixsocket", socket, "--bind", "127.0.0.1", "--save", ""],
+    ...["--dir", dir, "--unixsocket", socket, "--save", ""],
+    ...(inside === undefined ? ["--bind", LOOPBACK] : ["--bind", "0.0.0.0", ...UNPROTECTED]),
     ...["--repl-diskless-sync-delay", "0"],
     ...(options.acl ? ["--aclfile", join(dir, "users.acl")] : []),
-    ...(options.replicaOf ? ["--replicaof", "127.0.0.1", String(options.replicaOf.port)] : []),
+    ...(options.replicaOf
+      ? ["--replicaof", options.replicaOf.host ?? LOOPBACK, String(options.replicaOf.port)]
+      : []),
     ...(ca === undefined ? ["--port", String(port)] : tlsArgs(dir, port)),
     ...(options.args ?? []),
   ];
-  let server = await launch(t, args);
+  const host = inside?.address ?? LOOPBACK;
+  let server = await launch(t, args, inside);
   return {
-    url: ca === undefined ? `redis://127.0.0.1:${port}/0` : `rediss://localhost:${port}/0?ca=${ca}`,
+    host,
+    url: ca === undefined ? `redis://${host}:${port}/0` : `rediss://localhost:${port}/0?ca=${ca}`,
     port,
     socket,
     get pid() {
@@ -72,7 +90,7 @@ export async function startRedis(t: Teardown, options: RedisOptions = {}): Promi
       if (signal !== "SIGSTOP" && signal !== "SIGCONT") await exited(server);
     },
     async restart() {
-      server = await launch(t, args);
+      server = await launch(t, args, inside);
     },
     cli: async (...command) => (await run("redis-cli", ["-s", socket, ...command])).stdout.trim(),
   };
@@ -91,24 +109,9 @@ export async function startSentinel(t: Teardown): Promise<{
   const primary = await startRedis(t);
   const replica = await startRedis(t, { replicaOf: primary });
   await until(async () => /master_link_status:up/u.test(await replica.cli("INFO", "replication")));
-  const dir = tempDir(t);
-  const port = await freePort();
-  const config = join(dir, "sentinel.conf");
-  const lines = [
-    `port ${port}`,
-    "bind 127.0.0.1",
-    `dir ${dir}`,
-    `sentinel monitor records 127.0.0.1 ${primary.port} 1`,
-    "sentinel down-after-milliseconds records 1000",
-    "sentinel failover-timeout records 5000",
-  ];
-  writeFileSync(config, `${lines.join("\n")}\n`);
-  await launch(t, [config, "--sentinel"], /Sentinel ID is|\+monitor master/u);
-  const cli = async (...command: string[]): Promise<string> =>
-    (await run("redis-cli", ["-p", String(port), ...command])).stdout;
-  // It asks its servers every ten seconds and pings them every second; a test has no such time.
-  const periods = ["INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD"];
-  await cli("SENTINEL", "DEBUG", ...periods.flatMap((period) => [period, "200"]));
+  const sentinel = await startSentinelServer(t, primary, 1);
+  const { port } = sentinel;
+  const cli = (...command: string[]): Promise<string> => sentinel.cli(...command);
   await until(async () => /num-slaves\n1\n/u.test(await cli("SENTINEL", "MASTER", "records")));
   const promoted = (): Promise<void> => {
     const isReplica = new RegExp(`\\b${replica.port}\\b`, "u");
@@ -131,18 +134,57 @@ export async function startSentinel(t: Teardown): Promise<{
   };
 }
 
-/** Three primaries that share the slots. */
-export async function startCluster(t: Teardown): Promise<readonly RedisServer[]> {
-  const nodes = await Promise.all(
-    [0, 1, 2].map(() => startRedis(t, { args: ["--cluster-enabled", "yes"] })),
-  );
+/** One Sentinel that watches a primary as `records`, with periods that a test has time for. */
+export async function startSentinelServer(
+  t: Teardown,
+  primary: { readonly host: string; readonly port: number },
+  quorum: number,
+  inside?: Inside,
+): Promise<{ readonly port: number; cli(...command: string[]): Promise<string> }> {
+  const dir = tempDir(t);
+  const port = await freePort();
+  const config = join(dir, "sentinel.conf");
+  const lines = [
+    `port ${port}`,
+    ...(inside === undefined ? [`bind ${LOOPBACK}`] : ["bind 0.0.0.0", "protected-mode no"]),
+    `dir ${dir}`,
+    `unixsocket ${join(dir, "s")}`,
+    `sentinel monitor records ${primary.host} ${primary.port} ${quorum}`,
+    "sentinel down-after-milliseconds records 1000",
+    "sentinel failover-timeout records 5000",
+  ];
+  writeFileSync(config, `${lines.join("\n")}\n`);
+  await launch(t, [config, "--sentinel"], inside, /Sentinel ID is|\+monitor master/u);
+  const cli = async (...command: string[]): Promise<string> =>
+    (await run("redis-cli", ["-s", join(dir, "s"), ...command])).stdout;
+  // It asks its servers every ten seconds, and pings them every second.
+  const periods = ["INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD"];
+  await cli("SENTINEL", "DEBUG", ...periods.flatMap((period) => [period, "200"]));
+  return { port, cli };
+}
+
+/** Three primaries that share the slots, and behind them, where asked for, a replica of the first. */
+export async function startCluster(
+  t: Teardown,
+  { replica = false }: { readonly replica?: boolean } = {},
+): Promise<readonly RedisServer[]> {
+  const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+  const nodes = await Promise.all([0, 1, 2].map(() => startRedis(t, { args })));
   const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`);
   await run("redis-cli", ["--cluster", "create", ...hosts, "--cluster-yes"]);
-  await until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.cli("CLUSTER", "INFO")));
-    return states.every((state) => state.includes("cluster_state:ok"));
-  });
-  return nodes;
+  await Promise.all(nodes.map(clusterIsUp));
+  const [first] = nodes;
+  if (!replica || first === undefined) return nodes;
+  const copy = await startRedis(t, { args });
+  await copy.cli("CLUSTER", "MEET", "127.0.0.1", String(first.port));
+  await clusterIsUp(copy);
+  await copy.cli("CLUSTER", "REPLICATE", await first.cli("CLUSTER", "MYID"));
+  await until(async () => /master_link_status:up/u.test(await copy.cli("INFO", "replication")));
+  return [...nodes, copy];
+}
+
+export function clusterIsUp(node: RedisServer): Promise<void> {
+  return until(async () => (await node.cli("CLUSTER", "INFO")).includes("cluster_state:ok"));
 }
 
 /** Asks again until it is so, once per turn of the event loop, so that what it asks about can happen. */
@@ -153,9 +195,11 @@ export async function until(question: () => Promise<boolean>): Promise<void> {
 async function launch(
   t: Teardown,
   args: readonly string[],
+  inside?: Inside,
   ready = /Ready to accept connections/u,
 ): Promise<ChildProcess> {
-  const server = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const [command = "", ...words] = [...(inside?.under ?? []), "redis-server", ...args];
+  const server = spawn(command, words, { stdio: ["ignore", "pipe", "inherit"] });
   t.teardown(async () => {
     server.kill("SIGKILL");
     await exited(server);
@@ -181,7 +225,7 @@ function tempDir(t: Teardown): string {
 }
 
 /** Below 32768, so that a Cluster node's bus port, 10000 higher, exists and no ephemeral port takes it. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 10_000);
     if ((await isFree(port)) && (await isFree(port + 10_000))) return port;

@@ -1,5 +1,7 @@
 /** What is tried when Redis changes its shape, as rows of the proof. */
 import type { ProofRow } from "../proof/row.ts";
+import { clusterChange } from "./cluster.ts";
+import { partition } from "./partition.ts";
 import { sentinelFailover } from "./sentinel.ts";
 import { batch } from "./unit.ts";
 
@@ -13,6 +15,26 @@ export const rows: readonly ProofRow[] = [
     long: 20,
     batch: 4,
     run: (first, count) => batch(first, count, sentinelFailover),
+  },
+  {
+    name: "slot-move",
+    claim:
+      "A Cluster moves slots under keys in flight (no fault may be seen), or loses a primary; contradictions",
+    unit: "move",
+    ci: 2,
+    long: 20,
+    batch: 4,
+    run: (first, count) => batch(first, count, clusterChange),
+  },
+  {
+    name: "partition",
+    claim:
+      "The old primary takes writes on one side of a cut and a promoted replica on the other; contradictions",
+    unit: "partition",
+    ci: 2,
+    long: 20,
+    batch: 4,
+    run: (first, count) => batch(first, count, partition),
   },
 ];
 

@@ -14,21 +14,33 @@ export interface Unit {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** The least that is permitted with the time-outs below. */
-const LEASE_MS = 3200;
+/** As short as they may be, and the least lease that is permitted with them. */
+const SHORT = { upstream: "1s", store: "500ms", leaseMs: 3200 };
+
+/** Where nothing may go wrong, a busy machine must not be what does. */
+const LONG = { upstream: "10s", store: "5s", leaseMs: 21_000 };
 
 /** `wait`: replicas that claims wait for, 0 for none. */
-export function settingsOf(upstreamUrl: string, storeUrl: string, wait: number): Settings {
+export function settingsOf(
+  upstreamUrl: string,
+  storeUrl: string,
+  wait: number,
+  { upstream, store, leaseMs } = SHORT,
+): Settings {
   return {
-    upstream: { url: upstreamUrl, timeout: "1s", connectTimeout: "1s" },
+    upstream: { url: upstreamUrl, timeout: upstream, connectTimeout: "1s" },
     store: {
       url: storeUrl,
-      timeout: "500ms",
-      lease: `${LEASE_MS}ms`,
+      timeout: store,
+      lease: `${leaseMs}ms`,
       ...(wait > 0 && { replicas: { wait, timeout: "100ms" } }),
     },
     log: { level: "error" },
   };
+}
+
+export function patientSettings(upstreamUrl: string, storeUrl: string): Settings {
+  return settingsOf(upstreamUrl, storeUrl, 0, LONG);
 }
 
 export async function startGateways(
@@ -48,7 +60,7 @@ export async function healthy(gateways: readonly TestGateway[]): Promise<void> {
 
 /** Every key once more from every gateway: whoever has been told an answer gets the same, and nothing is sent. */
 export async function askAgain(load: Load, gateways: readonly string[]): Promise<void> {
-  load.events.push({ kind: "faults-over", leaseMs: LEASE_MS, atMs: load.now() });
+  load.events.push({ kind: "faults-over", leaseMs: SHORT.leaseMs, atMs: load.now() });
   for (const url of gateways) {
     await Promise.all([...load.operations.keys()].map((key) => load.ask(key, url)));
   }
@@ -65,11 +77,14 @@ export function judged(
   }: { readonly faultFree: boolean; readonly fromMs: number; readonly toMs: number },
 ): Unit {
   const { keysInFlight, executedTwice, unknown } = tally(load.operations.values(), fromMs, toMs);
-  const violations = check({ name, faultFree, events: load.events }).map(
-    ({ rule, text }) => `${name}: ${rule}: ${text}`,
-  );
+  const found = check({ name, faultFree, events: load.events });
+  // Claims wait for replicas, completions do not: what a failover loses of them is told as unknown, and not sent again.
+  const lost = faultFree ? [] : found.filter(({ rule }) => rule === "completion-lost");
+  const violations = found
+    .filter((violation) => !lost.includes(violation))
+    .map(({ rule, text }) => `${name}: ${rule}: ${text}`);
   // What each situation came to, beside the sum over all.
-  const own = { keysInFlight, executedTwice, unknown };
+  const own = { keysInFlight, executedTwice, unknown, toldOfALostCompletion: lost.length };
   const labelled = Object.entries(own).map(([what, count]) => [`${name}: ${what}`, count] as const);
   return {
     violations,

@@ -34,6 +34,8 @@ local function read(id)
   local fieldsLength, answerLength = struct.unpack('>I4I4', value, 2)
   local sealAt = FIELDS_AT + fieldsLength + answerLength
   if value:sub(sealAt + 1, sealAt + SEAL_BYTES) ~= seal_of(value:sub(1, sealAt)) then return nil, true end
+  -- No seal covers a body that no answer tells of.
+  if answerLength == 0 and #value > sealAt + SEAL_BYTES then return nil, true end
   local readable, fields = pcall(cmsgpack.unpack, value:sub(FIELDS_AT + 1, FIELDS_AT + fieldsLength))
   if not readable or type(fields) ~= 'table' or #fields ~= 9 then return nil, true end
   local record = {

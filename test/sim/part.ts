@@ -1,0 +1,72 @@
+/**
+ * The simulation's seeds of the suite in parts, so that several can run side by side; each in a process of its own,
+ * because what a test runner watches of promises would take longer than the promises.
+ */
+import { fork } from "node:child_process";
+import { join } from "node:path";
+import t from "tap";
+import type { BatchResult } from "../proof/row.ts";
+import { FAULTS } from "./faults.ts";
+import { rows } from "./rows.ts";
+
+/** Runs part `part` of `parts`, from 1. */
+export async function trySeeds(part: number, parts: number): Promise<void> {
+  const [row] = rows;
+  if (row === undefined) throw new Error("There is no simulation.");
+  const { ci, name } = row;
+  const count = ci / parts;
+  await t.test(
+    `part ${part} of ${parts}: ${count} seeds, whatever goes wrong in them, break no promise`,
+    { timeout: 900_000 },
+    async (t) => {
+      const { done, violations, counts } = await inBatch(name, (part - 1) * count, count);
+      t.equal(done, count);
+      t.same(violations.slice(0, 10), [], `${violations.length} violations`);
+      const requests = counts["requests"] ?? 0;
+      t.ok(requests >= 200 * count, `${requests} requests`);
+      const missing = FAULTS.filter((fault) => counts[fault] === undefined);
+      t.same(missing, [], "every kind of fault has happened");
+      t.same(
+        OUTCOMES.filter((outcome) => counts[`told ${outcome}`] === undefined),
+        [],
+        "and every outcome was told",
+      );
+      t.comment(JSON.stringify(counts));
+    },
+  );
+}
+
+/** What clients of the simulated routes can be told. */
+const OUTCOMES = [
+  "executed",
+  "replayed",
+  "released",
+  "not-recorded",
+  "unchanged",
+  "bypassed",
+  "key-reused",
+  "in-flight",
+  "outcome-unknown",
+  "not-replayable",
+  "conflict",
+  "precondition-required",
+  "precondition-failed",
+  "resource-locked",
+  "gone",
+  "not-found",
+  "store-unavailable",
+  "upstream-unreachable",
+];
+
+/** As `npm run proof` does it. */
+function inBatch(name: string, first: number, count: number): Promise<BatchResult> {
+  const root = join(import.meta.dirname, "..");
+  const args = [root, "sim", name, String(first), String(count)];
+  const execArgv = ["--import=tsx", "--max-semi-space-size=64"];
+  const child = fork(join(root, "proof/batch.ts"), args, { execArgv });
+  return new Promise((resolve, reject) => {
+    child.once("message", (result) => resolve(result as BatchResult));
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`The batch ended with ${code}.`)));
+  });
+}

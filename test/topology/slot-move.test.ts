@@ -1,0 +1,7 @@
+/** A Cluster moves slots and loses a primary while clients send and retry; see rows.ts for what counts. */
+import t from "tap";
+import { rowNamed } from "./rows.ts";
+import { tried } from "./tried.ts";
+
+const row = rowNamed("slot-move");
+t.test(row.claim, (q) => tried(q, row));
