@@ -9,6 +9,7 @@ import type { Faults } from "./faults.ts";
 import type { Connection, Gateway } from "./gateway.ts";
 import type { Journal } from "./journal.ts";
 import type { Operation } from "./plan.ts";
+import { LEAST_LEASE_MS } from "./routes.ts";
 import { digestOf, type SimulatedUpstream } from "./upstream.ts";
 import type { World } from "./world.ts";
 
@@ -27,7 +28,7 @@ const CARRIES = new Set(["executed", "replayed", "not-recorded", "released", "by
 const FINAL = new Set(["executed", "replayed", "key-reused", "not-replayable", "unchanged"]);
 
 /** How long a client waits for its reply, and before it tries again. */
-const PATIENCE_MS = [1000, 4000, 10_000, 30_000];
+const PATIENCE_MS = [1000, 10_000, 60_000, 60_000];
 const BACKOFF_MS = [60, 60, 3000, 12_000];
 
 export class Clients {
@@ -58,6 +59,8 @@ export class Clients {
     });
     world.after(random.int(3), () => visit.arrive());
     // Nobody waits for a frozen gateway for ever; where nothing goes wrong, nobody has to.
+    // Somebody asks again when the lease of a request that hangs is over.
+    if (faults.some && random.chance(0.3)) this.#askLater(operation, LEAST_LEASE_MS, 6000);
     const losePatience = (): void => {
       if (!faults.over) visit.hangUp();
     };
@@ -67,11 +70,16 @@ export class Clients {
   }
 
   #again(operation: Operation): void {
+    const { random } = this.#scene.world;
+    if (random.chance(0.6)) this.#askLater(operation, 0, random.pick(BACKOFF_MS));
+  }
+
+  #askLater(operation: Operation, leastMs: number, spreadMs: number): void {
     const { world, faults } = this.#scene;
-    if (this.requests >= this.#mostRequests || faults.over || !world.random.chance(0.6)) return;
-    const { random } = world;
-    world.after(random.int(random.pick(BACKOFF_MS)), () => {
-      if (!faults.over && this.requests < this.#mostRequests) this.ask(operation);
+    const due = (): boolean => !faults.over && this.requests < this.#mostRequests;
+    if (!due()) return;
+    world.after(leastMs + world.random.int(spreadMs), () => {
+      if (due()) this.ask(operation);
     });
   }
 }

@@ -29,6 +29,8 @@ export const FAULTS = [
   "gateway-crash",
   /** It is frozen while time goes on. */
   "gateway-pause",
+  /** It is frozen past its lease while the upstream is at work. */
+  "gateway-pause-calling",
   /** Its clock is set forward. */
   "gateway-clock",
   "upstream-refused",
@@ -54,7 +56,7 @@ const SCALE: Partial<Record<Fault, number>> = {
   "store-clock": 0.2,
   "gateway-clock": 0.02,
   "gateway-crash": 0.05,
-  "gateway-pause": 0.05,
+  "gateway-pause": 0.1,
 };
 
 const RATES = [0.01, 0.03, 0.1];

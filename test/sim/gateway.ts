@@ -73,13 +73,24 @@ export class Gateway {
     if (faults.happens("gateway-crash", this.name)) {
       this.#crash(random.between(10, 2000));
     } else if (faults.happens("gateway-pause", this.name)) {
-      const long = random.chance(0.5);
-      const ms = long ? random.between(this.#site.leaseMs / 2, this.#site.leaseMs * 1.5) : 0;
-      const untilMs = world.nowMs + (long ? ms : random.between(50, 2000));
-      this.#frozenUntilMs = Math.min(untilMs, faults.overAtMs);
+      const { leaseMs } = this.#site;
+      const longestMs = random.pick([1000, leaseMs, 2 * leaseMs]);
+      this.#freeze(random.between(longestMs / 4, longestMs));
     } else if (faults.happens("gateway-clock", this.name)) {
       this.#aheadMs += random.between(10, 12_000);
     }
+  }
+
+  /** It has just sent a request. */
+  mayFreezeCalling(): void {
+    const { world, faults, leaseMs } = this.#site;
+    if (!this.up || !faults.happens("gateway-pause-calling", this.name)) return;
+    this.#freeze(world.random.between(leaseMs, 2 * leaseMs));
+  }
+
+  #freeze(ms: number): void {
+    const { world, faults } = this.#site;
+    this.#frozenUntilMs = Math.min(world.nowMs + ms, faults.overAtMs);
   }
 
   /** A client's request, as the listener hands it to the line. */

@@ -48,6 +48,7 @@ const SCOPE_DIGESTS = new Map(
   SCOPES.map((scope) => [scope, scopeOf([["Authorization", scope]], ["authorization"])]),
 );
 const SLOTS = 50;
+const HOT = 4;
 const ASKED = 120;
 const SHARES = OPERATIONS.flatMap(({ path, methods, share }) =>
   methods.flatMap((method) => {
@@ -75,6 +76,8 @@ export function newPlan(random: Random, resending: boolean): Plan {
   for (let n = 0; n < ASKED; n += 1) {
     if (random.chance(0.5)) atMs += random.int(2 * gapMs);
     if (random.chance(0.5)) recent = random.pick(slots);
+    // Some keys are asked for all the time, also when what befell the first request of them is over.
+    if (random.chance(0.3)) recent = random.pick(slots.slice(0, HOT));
     const operation = random.chance(0.06) ? recent.reuse : recent.operation;
     asked.push({ atMs, operation });
   }

@@ -91,8 +91,8 @@ export const OPERATIONS: readonly {
 }[] = [
   { path: "/charges", methods: ["POST"], share: 5 },
   { path: "/orders", methods: ["POST"], share: 4 },
-  { path: "/messages", methods: ["POST"], share: 4 },
-  { path: "/profiles/1", methods: ["PUT", "DELETE"], share: 4 },
+  { path: "/messages", methods: ["POST"], share: 6 },
+  { path: "/profiles/1", methods: ["PUT", "DELETE"], share: 5 },
   { path: "/accounts/1", methods: ["PUT"], share: 2 },
   { path: "/notes", methods: ["POST"], share: 1 },
   { path: "/counters/1", methods: ["POST"], share: 2 },

@@ -89,6 +89,7 @@ export class SimulatedUpstream {
         });
       this.#travel(gateway, request, limits, end);
       gateway.mayFail();
+      gateway.mayFreezeCalling();
     });
   }
 
