@@ -72,20 +72,9 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
 
   return (event) => {
     switch (event.kind) {
-      case "request": {
-        const state = stateOf(event);
-        if (event.onUnknown === "resend") state.resends.add(event.fingerprint);
-        if (event.mayBypass === true) state.mayBypass = true;
-        beginnings.set(event.request, {
-          completed: state.completed,
-          executed: state.executions[0]?.fingerprint,
-          alone: state.open.size === 0,
-          earlier: state.requests,
-        });
-        state.open.add(event.request);
-        state.requests += 1;
+      case "request":
+        beginnings.set(event.request, begun(event, stateOf(event)));
         return;
-      }
       case "claimed":
         return add(stateOf(event).claims, event.fence);
       case "execution":
@@ -124,6 +113,20 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
         return;
     }
   };
+}
+
+function begun(event: EventOf<"request">, state: KeyState): Beginning {
+  if (event.onUnknown === "resend") state.resends.add(event.fingerprint);
+  if (event.mayBypass === true) state.mayBypass = true;
+  const beginning = {
+    completed: state.completed,
+    executed: state.executions[0]?.fingerprint,
+    alone: state.open.size === 0,
+    earlier: state.requests,
+  };
+  state.open.add(event.request);
+  state.requests += 1;
+  return beginning;
 }
 
 function newState(): KeyState {
