@@ -9,15 +9,18 @@ import type { BatchResult } from "../proof/row.ts";
 import { FAULTS } from "./faults.ts";
 import { rows } from "./rows.ts";
 
+const TIMEOUT_MS = 600_000;
+
 /** Runs part `part` of `parts`, from 1. */
 export async function trySeeds(part: number, parts: number): Promise<void> {
   const [row] = rows;
   if (row === undefined) throw new Error("There is no simulation.");
   const { ci, name } = row;
   const count = ci / parts;
+  t.setTimeout(TIMEOUT_MS);
   await t.test(
     `part ${part} of ${parts}: ${count} seeds, whatever goes wrong in them, break no promise`,
-    { timeout: 900_000 },
+    { timeout: TIMEOUT_MS },
     async (t) => {
       const { done, violations, counts } = await inBatch(name, (part - 1) * count, count);
       t.equal(done, count);

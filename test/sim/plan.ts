@@ -90,7 +90,9 @@ function newSlot(n: number, random: Random, shares: typeof SHARES): Slot {
   const key = `k${Math.floor(n / SCOPES.length)}`;
   const { path, method } = random.pick(shares);
   const policy = policyOf(method, path);
-  const body = BODIES[n] ?? OTHER_BODY;
+  // What only creates is also asked to make what is there already.
+  const creates = policy.resource?.put === "create-only";
+  const body = BODIES[creates ? n % 2 : n] ?? OTHER_BODY;
   const conditional = policy.resource !== undefined && policy.resource.precondition !== "off";
   const operation: Operation = {
     scope,
