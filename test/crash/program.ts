@@ -29,7 +29,10 @@ export async function compileProgram(t: Teardown): Promise<string> {
   const manifest = createRequire(import.meta.url).resolve("typescript/package.json");
   const tsc = join(dirname(manifest), "bin", "tsc");
   // Says what is wrong, and rejects with it, where the program does not compile.
-  await promisify(execFile)(process.execPath, [tsc, "-p", project]);
+  // Without what the test runner puts into the environment of every child, whatever `env` says: the compiler does not
+  // survive it.
+  const bare = ["-u", "NODE_OPTIONS", process.execPath];
+  await promisify(execFile)("env", [...bare, tsc, "-p", project]);
   // What the gateway reads beside its code.
   cpSync(join(ROOT, "package.json"), join(outDir, "package.json"));
   const scripts = join("src", "store", "scripts");
