@@ -118,17 +118,21 @@ function awakeClock(): () => number {
 
 const monotonicMs = awakeClock();
 
-const clock: Clock = {
-  monotonicMs,
-  sleep: async (ms, signal) => {
-    try {
-      await delay(ms, undefined, signal === undefined ? {} : { signal });
-    } catch (error) {
-      // Woken by its signal, as promised; anything else is a defect.
-      if (signal?.aborted !== true) throw error;
-    }
-  },
-};
+/** Resolves after `ms`, or when `signal` aborts. `ref`: keeps the process alive until then. */
+async function pause(ms: number, ref: boolean, signal?: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, signal === undefined ? { ref } : { ref, signal });
+  } catch (error) {
+    // Woken by its signal, as promised; anything else is a defect.
+    if (signal?.aborted !== true) throw error;
+  }
+}
+
+/**
+ * Nothing in the flow keeps a process alive: what is served has its sockets, and a graceful stop waits for what goes on
+ * in the background for as long as it wants to. Some of that goes on for an hour.
+ */
+const clock: Clock = { monotonicMs, sleep: (ms, signal) => pause(ms, false, signal) };
 
 export function createServing(
   config: GatewayConfig,
@@ -192,7 +196,7 @@ export function createServing(
       await listener.stop(up.timeoutMs);
       // Let go of, or the timer alone would keep a process alive that has nothing left to do.
       const settled = new AbortController();
-      await Promise.race([Promise.all(background), clock.sleep(up.timeoutMs, settled.signal)]);
+      await Promise.race([Promise.all(background), pause(up.timeoutMs, true, settled.signal)]);
       settled.abort();
       await locks.close();
       tunnel.close();
