@@ -6,6 +6,7 @@
  *     npm run proof -- --again paused      that row from the beginning, after something was mended
  *     npm run proof -- --table             only say what is known, and write it into docs/reliability.md
  */
+import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { prove } from "./proof.ts";
@@ -47,7 +48,10 @@ if (!values.table) {
   process.exitCode = left === 0 && violations === 0 && broken === 0 ? 0 : 1;
 }
 const rows = (await findRows(root)).map(({ row }) => row);
-writeTable(`${docs}reliability.md`, tableOf(rows, readResults(file)));
+const page = `${docs}reliability.md`;
+writeTable(page, tableOf(rows, readResults(file)));
+// Both are files of the repository, and formatted as all of them are.
+execFileSync("npx", ["oxfmt", page, file], { stdio: "inherit" });
 
 function listed(names: string): readonly string[] {
   return names.split(",").filter((name) => name !== "");
