@@ -1,4 +1,5 @@
 /** What an upstream's head says of the body behind it, and its fields as pairs. Pure. */
+import { fieldOf } from "../core/fields.ts";
 import type { HeaderPair } from "../core/record.ts";
 
 /** One byte is one char (latin1), so that a replay gives the same bytes back. `raw` is flat: name, value. */
@@ -28,4 +29,19 @@ export function announcesTooMuch(headers: readonly HeaderPair[], limitBytes: num
     if (field === "content-length") return Number(value) > limitBytes;
     return field === "content-type" && /^text\/event-stream\b/i.test(value);
   });
+}
+
+/**
+ * How long an idle connection is kept where the upstream does not announce its own time-out. Short, because a request
+ * that meets the upstream's close half-way is an unknown outcome, and a new connection costs far less than that.
+ */
+export const IDLE_MS = 500;
+
+/** An announced time-out (`Keep-Alive: timeout=…`) is used up to this long before it ends. */
+export const IDLE_MARGIN_MS = 1000;
+
+/** As undici reckons it, from the answer that announces it. */
+export function idleMsOf(headers: readonly HeaderPair[]): number {
+  const announced = /\btimeout=(\d+)/i.exec(fieldOf(headers, "keep-alive") ?? "")?.[1];
+  return announced === undefined ? IDLE_MS : Number(announced) * 1000 - IDLE_MARGIN_MS;
 }

@@ -4,7 +4,7 @@
  */
 
 export interface Lane {
-  /** Broken or spent: no request may go this way. */
+  /** Broken, spent, or idle for too long: no request may go this way. */
   readonly over: boolean;
   close(): Promise<void>;
 }
@@ -81,6 +81,7 @@ export class Connections<L extends Lane> {
 
   /** The one that has just rested enough, so that those that are not needed grow old; then a new one; then any. */
   #free(): L | undefined {
+    this.#dropOver();
     const restedMs = performance.now() - REST_MS;
     let at = this.#resting.length - 1;
     for (; at >= 0; at -= 1) {
@@ -93,5 +94,13 @@ export class Connections<L extends Lane> {
     }
     const [found] = this.#resting.splice(at, 1);
     return found?.lane;
+  }
+
+  /** Looked at before each use: the timers of a process that stood still close what is idle only after that. */
+  #dropOver(): void {
+    const over = this.#resting.filter(({ lane }) => lane.over);
+    if (over.length === 0) return;
+    this.#resting = this.#resting.filter((each) => !over.includes(each));
+    for (const { lane } of over) void lane.close();
   }
 }

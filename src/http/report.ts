@@ -31,8 +31,8 @@ export function outcomeOf(problem: Problem): "key-invalid" | "request-invalid" {
   return problem.code === "key-invalid" ? "key-invalid" : "request-invalid";
 }
 
-/** The error's code or name alone: its message may quote what the client sent. */
-function causeOf(error: unknown): string {
+/** The error's code or name alone: its message may quote what was sent. */
+export function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return "not an error";
   return "code" in error && typeof error.code === "string" ? error.code : error.name;
 }

@@ -6,11 +6,19 @@ import type { Readable } from "node:stream";
 import { buildConnector, Client, type Dispatcher } from "undici";
 import type { ForwardOutcome, OutboundRequest, Upstream } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
-import { announcesTooMuch, isFramed, rawPairs } from "./answer-fields.ts";
+import {
+  announcesTooMuch,
+  IDLE_MARGIN_MS,
+  IDLE_MS,
+  idleMsOf,
+  isFramed,
+  rawPairs,
+} from "./answer-fields.ts";
 import { AnswerGate } from "./answer-gate.ts";
 import { bodyStream, newAnswerStream } from "./answer-stream.ts";
 import { Connections, type Lane } from "./connections.ts";
 import { endToEnd } from "./headers.ts";
+import { causeOf } from "./report.ts";
 
 export interface UpstreamOptions {
   /** An origin. */
@@ -21,15 +29,6 @@ export interface UpstreamOptions {
 }
 
 export type UpstreamPool = Upstream & { close(): Promise<void> };
-
-/**
- * How long an idle connection is kept where the upstream does not announce its own time-out. Short, because a request
- * that meets the upstream's close half-way is an unknown outcome, and a new connection costs far less than that.
- */
-const IDLE_MS = 500;
-
-/** An announced time-out (`Keep-Alive: timeout=…`) is used up to this long before it ends. */
-const IDLE_MARGIN_MS = 1000;
 
 export function createUpstream(options: UpstreamOptions): UpstreamPool {
   // One for all connections: it remembers TLS sessions, and a new connection then costs less.
@@ -59,6 +58,7 @@ class UpstreamLane implements Lane {
   readonly client: Client;
   /** Of the connection that stands. */
   gate: AnswerGate | undefined;
+  #idleUntilMs = Infinity;
 
   constructor(url: string, connect: Connect, onClosed: (lane: UpstreamLane) => void) {
     this.client = new Client(url, {
@@ -77,7 +77,12 @@ class UpstreamLane implements Lane {
   }
 
   get over(): boolean {
-    return this.gate?.over ?? true;
+    return (this.gate?.over ?? true) || performance.now() > this.#idleUntilMs;
+  }
+
+  /** An answer is through: undici's timer closes what is idle for longer than that, and may run late. */
+  idleFor(ms: number): void {
+    this.#idleUntilMs = performance.now() + ms;
   }
 
   close(): Promise<void> {
@@ -117,6 +122,7 @@ class Call implements Dispatcher.DispatchHandler {
   #leaveQueue: (() => void) | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
+  #idleMs = IDLE_MS;
   #deadline: NodeJS.Timeout | undefined;
   #deadlineMs = Infinity;
   #status = 0;
@@ -163,7 +169,7 @@ class Call implements Dispatcher.DispatchHandler {
       );
     } catch (error) {
       // undici refuses a malformed request before it takes a connection.
-      this.#settle({ kind: "not-sent", status: 502, cause: codeOf(error) });
+      this.#settle({ kind: "not-sent", status: 502, cause: causeOf(error) });
       this.#giveBack();
     }
   }
@@ -172,6 +178,7 @@ class Call implements Dispatcher.DispatchHandler {
   #giveBack(): void {
     const lane = this.#lane;
     this.#lane = undefined;
+    lane?.idleFor(this.#idleMs);
     if (lane !== undefined) setImmediate(() => this.#lanes.giveBack(lane));
   }
 
@@ -193,6 +200,7 @@ class Call implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     const headers = rawPairs(controller.rawHeaders);
     this.#status = status;
+    this.#idleMs = idleMsOf(headers);
     this.#headers = endToEnd(headers);
     // RFC 9112 §6.3: these end with their head. undici would take a Content-Length for a promise and the answer for cut.
     if (status === 204 || status === 304) {
@@ -235,7 +243,7 @@ class Call implements Dispatcher.DispatchHandler {
       this.#stream.destroy(error);
       return;
     }
-    const cause = codeOf(error);
+    const cause = causeOf(error);
     if (this.#controller === undefined) {
       const status = cause === "UND_ERR_CONNECT_TIMEOUT" || cause === "ETIMEDOUT" ? 504 : 502;
       return this.#settle({ kind: "not-sent", status, cause });
@@ -288,11 +296,4 @@ class Call implements Dispatcher.DispatchHandler {
       stream: bodyStream(stream),
     });
   }
-}
-
-/** An error's code, for the log: never its message, which may quote what was sent. */
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "UNKNOWN";
-  const { code } = error as Error & { code?: unknown };
-  return typeof code === "string" ? code : error.name;
 }

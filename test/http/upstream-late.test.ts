@@ -1,4 +1,4 @@
-/** The last look at the clock before the first byte leaves. */
+/** The last look at the clock before the first byte leaves: at the deadline, and at how long a connection was idle. */
 import t from "tap";
 import { createUpstream } from "../../src/http/upstream.ts";
 import { startUpstream } from "../support/upstream.ts";
@@ -20,3 +20,35 @@ t.test(
     q.equal(server.count(), 0, "upstream calls");
   },
 );
+
+for (const [announced, stoodMs] of [
+  [undefined, 501],
+  ["timeout=3", 2001],
+] as const) {
+  t.test(
+    `idle for ${stoodMs} ms in a process that stood still, upstream announces ${announced}: not used again`,
+    async (q) => {
+      const headers = announced === undefined ? [] : ["Keep-Alive", announced];
+      const server = await startUpstream(q, { answer: { status: 201, headers } });
+      // Its own would close connections, and announce that.
+      server.server.keepAliveTimeout = 0;
+      const ports: (number | undefined)[] = [];
+      server.server.on("connection", (socket) => ports.push(socket.remotePort));
+      const upstream = createUpstream({ url: server.url, connectTimeoutMs: 5000, connections: 1 });
+      q.teardown(() => upstream.close());
+      const request = { method: "POST", target: "/", headers: [], body: new Uint8Array() };
+      const limits = { deadlineMs: 60_000, responseBytes: 1000 };
+      const send = async () => q.match(await upstream.send(request, limits), { kind: "answered" });
+
+      await send();
+      await send();
+      q.equal(ports.length, 1, "used again at once, where there is no other");
+      // No timer has run yet when the next request comes.
+      const now = performance.now.bind(performance);
+      q.intercept(performance, "now", { value: () => now() + stoodMs });
+      await send();
+      q.equal(ports.length, 2, "connections");
+      q.equal(server.count(), 3, "upstream calls");
+    },
+  );
+}
