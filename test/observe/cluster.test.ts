@@ -17,8 +17,16 @@ const IN_FLIGHT = "idempotency_gateway_in_flight";
 const ANSWERING = 'idempotency_gateway_workers{state="answering"}';
 const SILENT = 'idempotency_gateway_workers{state="silent"}';
 
-async function say(worker: Worker, word: string): Promise<void> {
-  for (;;) if ((await once(worker, "message"))[0] === word) return;
+/** Listens all the time: a worker that was stopped says several things in one go. */
+function say(worker: Worker, word: string): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (message: unknown): void => {
+      if (message !== word) return;
+      worker.off("message", look);
+      resolve();
+    };
+    worker.on("message", look);
+  });
 }
 
 async function fork(t: Test): Promise<Worker> {
