@@ -4,7 +4,7 @@ import t from "tap";
 import type { Test } from "tap";
 import type { Store } from "../../src/core/ports.ts";
 import { scriptRunner } from "../../src/store/redis-call.ts";
-import { connectForWait } from "../../src/store/redis-client.ts";
+import { connectForWait, hangUp } from "../../src/store/redis-client.ts";
 import { confirmer } from "../../src/store/redis-replicas.ts";
 import { createServerClock } from "../../src/store/redis-clock.ts";
 import { createOrder } from "../../src/store/redis-order.ts";
@@ -127,7 +127,7 @@ t.test("replicas of a server that does not hold the claim are not counted", asyn
   const client = connectForWait(parseRedisUrl(replica.url), 2000, loadScripts(), (error) =>
     t.error(error),
   );
-  t.teardown(() => client.disconnect());
+  t.teardown(() => hangUp(client));
   await until(async () => client.status === "ready");
   const line = {
     client,
@@ -145,7 +145,7 @@ t.test("another call's answer in place of WAIT's is no number of replicas: refus
   const primary = await startRedis(t);
   const target = parseRedisUrl(primary.url);
   const client = connectForWait(target, 2000, loadScripts(), (error) => t.error(error));
-  t.teardown(() => client.disconnect());
+  t.teardown(() => hangUp(client));
   await until(async () => client.status === "ready");
   const answers: unknown[] = [["done", 1, "x"], undefined, 1];
   client.wait = (() => Promise.resolve(answers.shift())) as typeof client.wait;
