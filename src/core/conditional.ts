@@ -3,9 +3,8 @@
  * representation meets it. Pure; who fetches the representation and what a failure becomes is not decided here.
  */
 import { fieldOf } from "./fields.ts";
-import { createHash } from "node:crypto";
 import { mediaType } from "./fingerprint.ts";
-import { addPart } from "./key.ts";
+import { Digest } from "./digest.ts";
 import type { HeaderPair } from "./record.ts";
 
 /** What the upstream holds for a resource right now. */
@@ -32,11 +31,11 @@ export function etagOf(headers: readonly HeaderPair[]): string | undefined {
  * upstream, and another one whenever a byte differs. 22 characters of base64url, 132 bits.
  */
 export function computeEtag(headers: readonly HeaderPair[], body: Uint8Array): string {
-  const hash = createHash("sha256");
-  addPart(hash, mediaType(headers));
-  addPart(hash, fieldOf(headers, "content-encoding")?.toLowerCase());
-  addPart(hash, body);
-  return `"${hash.digest("base64url").slice(0, 22)}"`;
+  const digest = new Digest();
+  digest.add(mediaType(headers));
+  digest.add(fieldOf(headers, "content-encoding")?.toLowerCase());
+  digest.add(body);
+  return `"${digest.end("base64url").slice(0, 22)}"`;
 }
 
 /** `*`, or the tags as written. `malformed`: not a list of entity tags. */

@@ -3,8 +3,7 @@
  * operation; everything that changes the meaning goes in, everything that a retry may change stays out.
  */
 import { fieldOf } from "./fields.ts";
-import { createHash } from "node:crypto";
-import { addPart } from "./key.ts";
+import { Digest } from "./digest.ts";
 import { writeCanonical } from "./json.ts";
 import type { FingerprintPolicy } from "./policy.ts";
 import type { JsonValue } from "./ports.ts";
@@ -22,26 +21,26 @@ export interface FingerprintInput {
 
 /** 64 hex digits. */
 export function fingerprintOf(input: FingerprintInput, policy: FingerprintPolicy): string {
-  const hash = createHash("sha256");
-  addPart(hash, input.method);
-  addPart(hash, input.target);
-  addPart(hash, mediaType(input.headers));
+  const digest = new Digest();
+  digest.add(input.method);
+  digest.add(input.target);
+  digest.add(mediaType(input.headers));
   for (const wanted of policy.headers) {
-    addPart(hash, wanted);
+    digest.add(wanted);
     for (const [name, value] of input.headers) {
-      if (name.toLowerCase() === wanted) addPart(hash, value);
+      if (name.toLowerCase() === wanted) digest.add(value);
     }
-    addPart(hash, undefined);
+    digest.add(undefined);
   }
   // The kind of comparison is part of the digest: a raw body cannot pose as the canonical text of another one.
   if (input.json === undefined) {
-    addPart(hash, "raw");
-    addPart(hash, input.body);
+    digest.add("raw");
+    digest.add(input.body);
   } else {
-    addPart(hash, "json");
-    addPart(hash, writeCanonical(input.json, policy.ignore));
+    digest.add("json");
+    digest.add(writeCanonical(input.json, policy.ignore));
   }
-  return hash.digest("hex");
+  return digest.end();
 }
 
 /** Type and subtype, lower-case, without parameters (RFC 9110 §8.3.1); `undefined` where none is given. */
@@ -61,8 +60,8 @@ export function contentOf(
   body: Uint8Array,
   json: JsonValue | undefined,
 ): string {
-  const hash = createHash("sha256");
-  addPart(hash, mediaType(headers));
-  addPart(hash, json === undefined ? body : writeCanonical(json));
-  return hash.digest("hex");
+  const digest = new Digest();
+  digest.add(mediaType(headers));
+  digest.add(json === undefined ? body : writeCanonical(json));
+  return digest.end();
 }

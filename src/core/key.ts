@@ -2,7 +2,8 @@
  * The key and its scope: what a client may write as a key, which spellings name the same key, and the record id that
  * the two make together. Where the raw key ends: behind `recordId` everything speaks of the digest.
  */
-import { createHash, type Hash } from "node:crypto";
+import { hash } from "node:crypto";
+import { Digest } from "./digest.ts";
 import type { KeyFormat, KeySource } from "./policy.ts";
 import type { JsonValue } from "./ports.ts";
 import type { HeaderPair } from "./record.ts";
@@ -158,15 +159,15 @@ function invalid(detail: string): KeyRead {
  * length-prefixed, so that no choice of values makes two callers one.
  */
 export function scopeOf(headers: readonly HeaderPair[], scopeHeaders: readonly string[]): string {
-  const hash = createHash("sha256");
+  const digest = new Digest();
   for (const wanted of scopeHeaders) {
-    addPart(hash, wanted);
+    digest.add(wanted);
     for (const [name, value] of headers) {
-      if (name.toLowerCase() === wanted) addPart(hash, value);
+      if (name.toLowerCase() === wanted) digest.add(value);
     }
-    addPart(hash, undefined);
+    digest.add(undefined);
   }
-  return hash.digest("hex");
+  return digest.end();
 }
 
 /**
@@ -174,26 +175,16 @@ export function scopeOf(headers: readonly HeaderPair[], scopeHeaders: readonly s
  * only on its own route (`/things/7` and `/lamps/7` are two operations), so there the route's name is a third part.
  */
 export function recordId(scope: string, source: KeySource, route: string, key: string): string {
-  const hash = createHash("sha256");
-  addPart(hash, scope);
-  addPart(hash, key);
-  if (source.from !== "header") addPart(hash, route);
-  return hash.digest("hex");
+  const digest = new Digest();
+  digest.add(scope);
+  digest.add(key);
+  if (source.from !== "header") digest.add(route);
+  return digest.end();
 }
 
 /**
  * What shadow routes observe under: a name no enforcing route ever reads, so that switching to `enforce` starts clean.
  */
 export function shadowId(id: string): string {
-  return createHash("sha256").update("shadow:").update(id).digest("hex");
-}
-
-/** Adds one length-prefixed part; `undefined` is a part of its own that no value can spell. */
-export function addPart(hash: Hash, part: string | Uint8Array | undefined): void {
-  if (part === undefined) {
-    hash.update("-;");
-    return;
-  }
-  const length = typeof part === "string" ? Buffer.byteLength(part, "utf8") : part.byteLength;
-  hash.update(`${length}:`).update(part);
+  return hash("sha256", `shadow:${id}`, "hex");
 }

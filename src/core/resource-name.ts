@@ -2,9 +2,8 @@
  * What a resource is called: which of a request's parts name the thing that it changes, and which spellings name the
  * same thing. Whether there is such a thing, and what may happen to it, is not decided here.
  */
-import { createHash } from "node:crypto";
+import { Digest } from "./digest.ts";
 import { canonicalNumber, isNumber, pointTo, writeCanonical } from "./json.ts";
-import { addPart } from "./key.ts";
 import type { ResourceId } from "./policy.ts";
 import type { JsonValue } from "./ports.ts";
 
@@ -169,8 +168,8 @@ function encoded(text: string): string | undefined {
 }
 
 function idOf(name: string): string {
-  const hash = createHash("sha256");
-  addPart(hash, "resource");
-  addPart(hash, name);
-  return hash.digest("hex");
+  const digest = new Digest();
+  digest.add("resource");
+  digest.add(name);
+  return digest.end();
 }

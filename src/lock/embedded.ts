@@ -7,7 +7,7 @@
  * The cell outlives its lease, and giving back leaves a free one behind: were it removed, the next one would start at
  * revision 1 again, and a late release of an old holder could meet its own revision on the lock of another.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import type { NewToken } from "../core/ports.ts";
 import type { Cells, HeldLock, LockAnswer, Locks } from "../core/resource-ports.ts";
@@ -98,7 +98,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
 
 /** An id of its own, so that a resource's lock and what is remembered of it are two cells. */
 function lockCellId(id: string): string {
-  return createHash("sha256").update(`lock:${id}`).digest("hex");
+  return hash("sha256", `lock:${id}`, "hex");
 }
 
 function writeState({ token, leaseUntilMs }: LockState): Uint8Array {

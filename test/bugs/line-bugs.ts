@@ -92,10 +92,10 @@ export const LINE_BUGS: readonly Bug[] = [
     edits: [
       {
         file: "core/key.ts",
-        search: `  addPart(hash, scope);
-  addPart(hash, key);`,
-        replace: `  addPart(hash, scope.slice(64));
-  addPart(hash, key);`,
+        search: `  digest.add(scope);
+  digest.add(key);`,
+        replace: `  digest.add(scope.slice(64));
+  digest.add(key);`,
       },
     ],
   },

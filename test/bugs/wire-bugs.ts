@@ -92,8 +92,8 @@ export const WIRE_BUGS: readonly Bug[] = [
     edits: [
       {
         file: "core/fingerprint.ts",
-        search: `  addPart(hash, input.target);`,
-        replace: `  addPart(hash, input.target.split("?")[0]);`,
+        search: `  digest.add(input.target);`,
+        replace: `  digest.add(input.target.split("?")[0]);`,
       },
     ],
   },
