@@ -1,4 +1,4 @@
-# Builds the gateway and runs it as an unprivileged user on the embedded store. The image holds Node, the compiled
+# Builds the gateway and runs it as an unprivileged user on the embedded store. The image holds Node, the built
 # code, its production dependencies and the commented configuration; no compiler, no tests, no package manager's cache.
 #
 #   docker build -t idempotency-gateway .
@@ -10,7 +10,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json ./
-COPY deploy/build.ts deploy/
+COPY deploy/build.ts deploy/bundle.ts deploy/
 COPY src src
 RUN npm run build
 # Afresh, not pruned: nothing of a development dependency is left behind.

@@ -6,11 +6,11 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { createAdmin } from "./admin/server.ts";
-import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
+import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
-import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
+import { openLocks } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
@@ -18,16 +18,9 @@ import { readJson } from "./http/json.ts";
 import { createListener } from "./http/listener.ts";
 import { createTunnel } from "./http/tunnel.ts";
 import { createUpstream } from "./http/upstream.ts";
-import { createEmbeddedLocks } from "./lock/embedded.ts";
-import { createRedlockLocks } from "./lock/redlock.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
-import { createEmbeddedStore, type SettleBus } from "./store/embedded.ts";
-import { createMemoryStore } from "./store/memory.ts";
-import { connectRedisNodes } from "./store/redis-nodes.ts";
-import { parseRedisUrl } from "./store/redis-url.ts";
-import { createRedisStore } from "./store/redis.ts";
 
 export interface Address {
   readonly host: string;
@@ -41,64 +34,8 @@ export interface Half {
   stop(): Promise<void>;
 }
 
-/**
- * What is wrong with the store's URL beyond what the configuration room can see, for instance a CA file that cannot be
- * read; `undefined` where nothing is. Connects to nothing and names no secret.
- */
-export function storeFault({ url }: StoreConfig): string | undefined {
-  if (url.startsWith("memory:") || url.startsWith("file:")) return undefined;
-  try {
-    parseRedisUrl(url);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : "cannot be used";
-  }
-}
-
-/** `bus` tells the other workers of this host which records have settled; only the embedded store needs it. */
-export function openStore(config: StoreConfig, bus?: SettleBus): Store {
-  const { url, timeoutMs, keyPrefix, replicas } = config;
-  if (url.startsWith("memory:")) return createMemoryStore({ now: Date.now });
-  if (url.startsWith("file:")) {
-    const dir = url.slice("file:".length);
-    return createEmbeddedStore({ dir, timeoutMs, ...(bus !== undefined && { bus }) });
-  }
-  return createRedisStore({
-    url,
-    timeoutMs,
-    keyPrefix,
-    ...(replicas !== undefined && { replicas }),
-  });
-}
-
-/**
- * The resources' locks: over `locks.nodes` where there are any, else over the store's own Redis, else as cells of the
- * embedded store, which all workers of the host share.
- */
-function openLocks(config: GatewayConfig, store: Store): Locks {
-  const { url, keyPrefix, timeoutMs } = config.store;
-  const { nodes } = config.locks;
-  const urls = nodes.length > 0 ? nodes : isRedis(url) ? [url] : [];
-  if (urls.length === 0) {
-    return createEmbeddedLocks({ cells: store, newToken, monotonicMs });
-  }
-  return createRedlockLocks({
-    connectNodes: (callMs) => connectRedisNodes(urls, callMs),
-    keyPrefix,
-    timeoutMs: LOCK_ROUNDS * timeoutMs,
-    monotonicMs,
-  });
-}
-
 /** What the store's clock and this process's may drift apart between two calls. */
 const CLOCK_SLACK_MS = 50;
-
-/** A lock that could not be had takes two calls to each node: one to ask and one to give back. */
-const LOCK_ROUNDS = 2;
-
-function isRedis(url: string): boolean {
-  return !url.startsWith("memory:") && !url.startsWith("file:");
-}
 
 const newToken: NewToken = () => randomBytes(16).toString("hex");
 
@@ -134,10 +71,10 @@ async function pause(ms: number, ref: boolean, signal?: AbortSignal): Promise<vo
  */
 const clock: Clock = { monotonicMs, sleep: (ms, signal) => pause(ms, false, signal) };
 
-export function createServing(
+export async function createServing(
   config: GatewayConfig,
   parts: { readonly store: Store; readonly metrics: Metrics; readonly log: Log },
-): Half {
+): Promise<Half> {
   const { store, metrics, log } = parts;
   const { upstream: up, listen } = config;
   const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
@@ -151,7 +88,7 @@ export function createServing(
     idleTimeoutMs: listen.idleTimeoutMs,
   });
   const background = new Set<Promise<void>>();
-  const locks = openLocks(config, store);
+  const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
     findReads: readsFinder(config.routes),

@@ -6,7 +6,8 @@
 import cluster from "node:cluster";
 import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
-import { createOperating, createServing, openStore, storeFault } from "./gateway.ts";
+import { openStore, storeFault } from "./drivers.ts";
+import { createOperating, createServing } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { announce, closeStore, startFailure, stopSignal, version } from "./process.ts";
@@ -53,8 +54,8 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
     version,
     routes: config.routes.map((route) => route.policy.route),
   });
-  const store = openStore(config.store);
-  const serving = createServing(config, { store, metrics, log });
+  const store = await openStore(config.store);
+  const serving = await createServing(config, { store, metrics, log });
   const operating = createOperating(config, {
     store,
     log,

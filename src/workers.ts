@@ -6,7 +6,8 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import type { GatewayConfig } from "./config/schema.ts";
-import { createOperating, createServing, openStore, type Address } from "./gateway.ts";
+import { openStore } from "./drivers.ts";
+import { createOperating, createServing, type Address } from "./gateway.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
@@ -34,7 +35,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   // Structured clones instead of JSON: the configuration holds maps.
   cluster.setupPrimary({ serialization: "advanced" });
   const metrics = createClusterMetrics({ timeoutMs: SCRAPE_TIMEOUT_MS });
-  const store = openStore(config.store);
+  const store = await openStore(config.store);
   const crew = new Crew(config, log);
   const operating = createOperating(config, {
     store,
@@ -178,8 +179,8 @@ export async function runWorker(): Promise<number> {
   });
   answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
   try {
-    const store = openStore(config.store, settleBus());
-    const serving = createServing(config, { store, metrics, log });
+    const store = await openStore(config.store, settleBus());
+    const serving = await createServing(config, { store, metrics, log });
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
     await serving.stop();

@@ -3,7 +3,6 @@
  * was sent. Nothing here retries, follows a redirect or decodes a body. Pass-through traffic is the tunnel's.
  */
 import type { Readable } from "node:stream";
-import { buildConnector, Client, type Dispatcher } from "undici";
 import type { ForwardOutcome, OutboundRequest, Upstream } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import {
@@ -19,6 +18,7 @@ import { bodyStream, newAnswerStream } from "./answer-stream.ts";
 import { Connections, type Lane } from "./connections.ts";
 import { endToEnd } from "./headers.ts";
 import { causeOf } from "./report.ts";
+import { buildConnector, Client, type Connect, type Controller, type Handler } from "./undici.ts";
 
 export interface UpstreamOptions {
   /** An origin. */
@@ -51,11 +51,9 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
   };
 }
 
-type Connect = buildConnector.connector;
-
 /** One connection, and undici's client that opens it, and opens it again where it was closed before it was used. */
 class UpstreamLane implements Lane {
-  readonly client: Client;
+  readonly client: InstanceType<typeof Client>;
   /** Of the connection that stands. */
   gate: AnswerGate | undefined;
   #idleUntilMs = Infinity;
@@ -112,7 +110,7 @@ function connector(connect: Connect, onOpen: (gate: AnswerGate) => void): Connec
 type Limits = Parameters<Upstream["send"]>[1];
 
 /** One call, from the pool's queue to the end of its answer. Settles its promise once. */
-class Call implements Dispatcher.DispatchHandler {
+class Call implements Handler {
   readonly #lanes: Connections<UpstreamLane>;
   readonly #secure: boolean;
   readonly #request: OutboundRequest;
@@ -120,7 +118,7 @@ class Call implements Dispatcher.DispatchHandler {
   readonly #resolve: (outcome: ForwardOutcome) => void;
   #lane: UpstreamLane | undefined;
   #leaveQueue: (() => void) | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
+  #controller: Controller | undefined;
   #settled = false;
   #idleMs = IDLE_MS;
   #deadline: NodeJS.Timeout | undefined;
@@ -183,7 +181,7 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   /** undici calls this on a connection, right before the first byte is written: what fails earlier was not sent. */
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: Controller): void {
     // DANGER: after a pause of the process a connection that has become free may be seen before the timer that is
     // over. The lease may be over too by then, and another gateway may have sent this request.
     if (performance.now() >= this.#deadlineMs) this.#expire();
@@ -196,7 +194,7 @@ class Call implements Dispatcher.DispatchHandler {
     this.#lane?.gate?.ask(this.#request.method);
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+  onResponseStart(controller: Controller, status: number): void {
     if (status < 200) return;
     const headers = rawPairs(controller.rawHeaders);
     this.#status = status;
@@ -215,7 +213,7 @@ class Call implements Dispatcher.DispatchHandler {
     if (mayBeCut || announcesTooMuch(headers, this.#limits.responseBytes)) this.#startStream();
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#stream !== undefined) {
       if (!this.#stream.push(chunk)) {
         this.#lane?.gate?.pause();
@@ -237,7 +235,7 @@ class Call implements Dispatcher.DispatchHandler {
     this.#settleAnswered();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+  onResponseError(_controller: Controller | undefined, error: Error): void {
     this.#giveBack();
     if (this.#stream !== undefined) {
       this.#stream.destroy(error);

@@ -3,6 +3,9 @@
  * never its other members: a Redis client's error carries the command with keys and whole bodies, a parser's error
  * quotes its input.
  */
+import { readFileSync } from "node:fs";
+import { SourceMap, type SourceMapPayload } from "node:module";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface ErrorDescription {
@@ -67,9 +70,45 @@ function withoutMessage(stack: string, message: unknown): string {
 function place(line: string): string | undefined {
   const [, location, row, column] = FRAME.exec(line) ?? [];
   if (location === undefined) return undefined;
-  const file = location.replace(/^file:\/\//, "");
-  if (!file.startsWith(ROOT)) return undefined;
-  const inside = file.slice(ROOT.length);
+  const at = original(location.replace(/^file:\/\//, ""), Number(row), Number(column));
+  if (at === undefined || !at.file.startsWith(ROOT)) return undefined;
+  const inside = at.file.slice(ROOT.length);
   if (inside.includes("node_modules/") || !PLACE.test(inside)) return undefined;
-  return `${inside}:${row}:${column}`;
+  return `${inside}:${at.row}:${at.column}`;
+}
+
+interface Place {
+  readonly file: string;
+  readonly row: number;
+  readonly column: number;
+}
+
+/** Where it is in the sources: what is built is a few files, packages and all, with a map beside each. */
+function original(file: string, row: number, column: number): Place | undefined {
+  const map = file.startsWith(BUILT) ? mapOf(file) : undefined;
+  if (map === undefined) return { file, row, column };
+  const entry = map.findEntry(row - 1, column - 1);
+  // In a package, or in what the bundler has put around it.
+  if (!("originalSource" in entry)) return undefined;
+  const { originalSource, originalLine, originalColumn } = entry;
+  const source = resolve(file, "..", originalSource);
+  return { file: source, row: originalLine + 1, column: originalColumn + 1 };
+}
+
+const BUILT = `${ROOT}dist/`;
+const maps = new Map<string, SourceMap | undefined>();
+
+function mapOf(file: string): SourceMap | undefined {
+  if (!maps.has(file)) maps.set(file, readMap(file));
+  return maps.get(file);
+}
+
+/** Read once, when the first error is told that comes from there. */
+function readMap(file: string): SourceMap | undefined {
+  try {
+    return new SourceMap(JSON.parse(readFileSync(`${file}.map`, "utf8")) as SourceMapPayload);
+  } catch {
+    // An installation may leave the maps out; then the place in the built file has to do.
+    return undefined;
+  }
 }

@@ -1,15 +1,17 @@
 /**
- * Plants one bug in a copy of this tree and hunts it there. The tree itself is never touched; the copy is gone when
- * the hunt is over, whatever it found.
+ * Plants one bug in the hunt's program as it is bundled, and hunts it there. The tree itself is never touched; the
+ * program is gone when the hunt is over, whatever it found.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
+import type { BundlePlugin } from "../../deploy/bundle.ts";
 import { RULES, type Rule } from "../checker/history.ts";
+import { BARE_NODE } from "../support/bare-node.ts";
+import { bundled, ROOT } from "../support/bundled.ts";
+import { withTeardown } from "../support/teardown.ts";
 import type { Bug, Edit, Hunt } from "./bugs.ts";
 
 export const MOST_SEEDS = 1000;
@@ -20,49 +22,64 @@ export interface Found {
   readonly ms: number;
 }
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-
 /** Hunts a bug until its rule is broken. Rejects where an edit does not fit, or the hunt breaks instead of ending. */
 export function hunt({ hunt: kind, rule, edits }: Bug): Promise<Found> {
-  return inCopy(edits, kind === "wire" ? [WIRE] : [SIM, rule, String(MOST_SEEDS)]);
+  return kind === "wire" ? huntIn(edits, WIRE) : huntIn(edits, SIM, rule, String(MOST_SEEDS));
 }
 
 /** What is found where nothing is planted. */
 export function huntNothing(kind: Hunt, seeds: number): Promise<Found> {
-  return inCopy([], kind === "wire" ? [WIRE] : [SIM, "none", String(seeds)]);
+  return kind === "wire" ? huntIn([], WIRE) : huntIn([], SIM, "none", String(seeds));
 }
 
 const WIRE = "test/bugs/wire.ts";
 const SIM = "test/bugs/sim.ts";
 
-async function inCopy(edits: readonly Edit[], program: readonly string[]): Promise<Found> {
-  const dir = mkdtempSync(join(tmpdir(), "planted-"));
-  try {
-    for (const part of ["src", "test", "config", "package.json", "tsconfig.json"]) {
-      cpSync(join(ROOT, part), join(dir, part), { recursive: true });
+async function huntIn(edits: readonly Edit[], program: string, ...args: string[]): Promise<Found> {
+  const texts = plant(edits);
+  return withTeardown(async (t) => {
+    const path = await bundled(t, program, [inPlaceOf(texts)]);
+    for (const [file, lua] of texts) {
+      // Beside the bundle, not in it.
+      if (file.endsWith(".lua")) writeFileSync(join(path, "../scripts", basename(file)), lua);
     }
-    symlinkSync(join(ROOT, "node_modules"), join(dir, "node_modules"));
-    for (const edit of edits) plant(join(dir, "src"), edit);
-    return await run(dir, program);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
+    return run(path, args);
+  });
 }
 
-function plant(src: string, { file, search, replace }: Edit): void {
-  const path = join(src, file);
-  const source = readFileSync(path, "utf8");
-  const parts = source.split(search);
-  if (parts.length !== 2) {
-    throw new Error(`src/${file} has ${parts.length - 1} places like this, not one:\n${search}`);
+/**
+ * The edited texts, by the paths of their files.
+ * @throws where an edit does not fit in exactly one place
+ */
+export function plant(edits: readonly Edit[]): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  for (const { file, search, replace } of edits) {
+    const path = join(ROOT, "src", file);
+    const parts = (texts.get(path) ?? readFileSync(path, "utf8")).split(search);
+    if (parts.length !== 2) {
+      throw new Error(`src/${file} has ${parts.length - 1} places like this, not one:\n${search}`);
+    }
+    texts.set(path, parts.join(replace));
   }
-  writeFileSync(path, parts.join(replace));
+  return texts;
 }
 
-async function run(cwd: string, program: readonly string[]): Promise<Found> {
+/** What the bundler is given to read instead of these files. */
+function inPlaceOf(texts: ReadonlyMap<string, string>): BundlePlugin {
+  return {
+    name: "planted",
+    setup(bundler) {
+      bundler.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+        const planted = texts.get(path);
+        return planted === undefined ? undefined : { contents: planted, loader: "ts" };
+      });
+    },
+  };
+}
+
+async function run(program: string, args: readonly string[]): Promise<Found> {
   const startedMs = performance.now();
-  const child = spawn(process.execPath, ["--import=tsx", ...program], {
-    cwd,
+  const child = spawn("env", [...BARE_NODE, program, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const [out, err] = await Promise.all([
@@ -74,7 +91,9 @@ async function run(cwd: string, program: readonly string[]): Promise<Found> {
   const ended = child.exitCode === (violations.length > 0 ? 1 : 0);
   if (!ended) {
     const how = child.exitCode ?? child.signalCode ?? "nothing";
-    throw new Error(`${program.join(" ")} ended with ${how}:\n${out}\n${err}`.slice(0, 4000));
+    throw new Error(
+      `${program} ${args.join(" ")} ended with ${how}:\n${out}\n${err}`.slice(0, 4000),
+    );
   }
   return { violations, ms: performance.now() - startedMs };
 }

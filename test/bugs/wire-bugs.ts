@@ -11,9 +11,9 @@ export const WIRE_BUGS: readonly Bug[] = [
     edits: [
       {
         file: UPSTREAM,
-        search: `    const cause = codeOf(error);
+        search: `    const cause = causeOf(error);
     if (this.#controller === undefined) {`,
-        replace: `    const cause = codeOf(error);
+        replace: `    const cause = causeOf(error);
     if (cause === "UND_ERR_SOCKET" && this.#status === 0) {
       clearTimeout(this.#deadline);
       return this.start();

@@ -6,12 +6,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import { bundled } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import { configured, spawnGateway, startGatewayProcess } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
 import { startUpstream } from "../support/upstream.ts";
 import { PLACES, POINTS } from "./points.ts";
-import { compileProgram } from "./program.ts";
 import { rowNamed } from "./rows.ts";
 import { tryRow } from "./try-row.ts";
 
@@ -63,7 +63,13 @@ t.test("the built gateway goes on where the program of the tests dies", async (q
   q.equal(await built.end("SIGTERM"), 0);
   q.equal(upstream.count(), POINT_NAMES.length, "upstream calls");
 
-  const armed = await startGatewayProcess(q, config(), env, undefined, await compileProgram(q));
+  const armed = await startGatewayProcess(
+    q,
+    config(),
+    env,
+    undefined,
+    await bundled(q, "test/crash/gateway.ts"),
+  );
   await q.rejects(post(armed.url, "before-claim"), { code: "ECONNRESET" });
   q.equal(await armed.ended, null, "ended by the signal");
   q.equal(upstream.count(), POINT_NAMES.length, "upstream calls, none more");

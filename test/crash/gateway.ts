@@ -11,7 +11,8 @@ import { subscribe } from "node:diagnostics_channel";
 import type { ServerResponse } from "node:http";
 import { loadConfig } from "../../src/config/load.ts";
 import { StoreUnavailable, type Store } from "../../src/core/ports.ts";
-import { createOperating, createServing, openStore } from "../../src/gateway.ts";
+import { openStore } from "../../src/drivers.ts";
+import { createOperating, createServing } from "../../src/gateway.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import { announce, stopSignal, version } from "../../src/process.ts";
@@ -84,8 +85,8 @@ if (loaded.kind !== "run") throw new Error(`no configuration to run: ${loaded.ki
 const { config, file } = loaded;
 const log = createLog({ level: config.log.level });
 const metrics = createMetrics({ version, routes: config.routes.map(({ policy }) => policy.route) });
-const store = withFailpoints(openStore(config.store));
-const serving = createServing(config, { store, metrics, log });
+const store = withFailpoints(await openStore(config.store));
+const serving = await createServing(config, { store, metrics, log });
 const operating = createOperating(config, {
   store,
   log,

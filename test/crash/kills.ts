@@ -3,6 +3,7 @@
  * its answer is final. Each death is also held against what must be true at its failpoint, or it was not there.
  */
 import type { BatchResult } from "../proof/row.ts";
+import { bundled } from "../support/bundled.ts";
 import type { GatewayProcess } from "../support/gateway-process.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { LASTING, type Lasting } from "../process/store-places.ts";
@@ -10,7 +11,6 @@ import { outcomeOf, type Shot } from "./book.ts";
 import { FINAL, openLane, settle, within, type Lane } from "./lane.ts";
 import { LARGE_BYTES } from "./ledger.ts";
 import { isOuter, PLACES, POINTS, type Point } from "./points.ts";
-import { compileProgram } from "./program.ts";
 
 /** Far behind everything that a unit waits for. */
 const UNREACHED_MS = 30_000;
@@ -41,7 +41,7 @@ export function unitAt(unit: number): Unit {
 
 export function killAtFailpoints(first: number, count: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
-    const program = await compileProgram(t);
+    const program = await bundled(t, "test/crash/gateway.ts");
     const units = Array.from({ length: count }, (_, n) => unitAt(first + n));
     const results = await Promise.all(
       LASTING.map((store) => {

@@ -1,3 +1,4 @@
+import { bundled } from "../support/bundled.ts";
 /**
  * The window that is left: a gateway that stands still between its last look at the lease and the first byte sends when
  * it goes on. It is still the only send of a POST.
@@ -7,13 +8,12 @@ import { LASTING } from "../process/store-places.ts";
 import { outcomeOf, type Shot } from "./book.ts";
 import { inFlight, openLane } from "./lane.ts";
 import { isStopped, until } from "./pauses.ts";
-import { compileProgram } from "./program.ts";
 
 for (const store of LASTING) {
   t.test(`${store}: paused right before the first byte, a POST is sent once, late`, async (q) => {
     const lane = await openLane(q, store);
     const { book, ledger } = lane;
-    const main = await compileProgram(q);
+    const main = await bundled(q, "test/crash/gateway.ts");
     const [paused, other] = await Promise.all([lane.start({ main, armed: "late" }), lane.start()]);
     const shot: Shot = {
       method: "POST",

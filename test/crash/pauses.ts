@@ -6,12 +6,12 @@ import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
 import { LASTING, type Lasting } from "../process/store-places.ts";
+import { bundled } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import type { GatewayProcess } from "../support/gateway-process.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { outcomeOf, type Heard, type Shot } from "./book.ts";
 import { inFlight, openLane, within, type Lane } from "./lane.ts";
-import { compileProgram } from "./program.ts";
 
 /** Long enough for a busy machine to bring a gateway where it is stopped. */
 const UPSTREAM_MS = 3000;
@@ -39,7 +39,7 @@ interface Paused {
 
 export function pausePastLease(first: number, count: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
-    const program = await compileProgram(t);
+    const program = await bundled(t, "test/crash/gateway.ts");
     const units = Array.from({ length: count }, (_, n) => first + n);
     const lanes = await Promise.all(
       LASTING.map((store, n) => {

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ExchangeReport } from "../../src/core/ports.ts";
-import { createServing, openStore } from "../../src/gateway.ts";
+import { openStore } from "../../src/drivers.ts";
+import { createServing } from "../../src/gateway.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import { tempDir } from "../support/gateway.ts";
 import type { Teardown } from "../support/teardown.ts";
@@ -42,7 +43,7 @@ export const startServing: StartGateway = async (t, upstreamPort, onReport) => {
   const loaded = loadConfig(["--config", file], {});
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded));
   const { config } = loaded;
-  const store = openStore(config.store);
+  const store = await openStore(config.store);
   const metrics = createMetrics({ version: "test", routes: [] });
   const log = {
     exchange: onReport,
@@ -51,7 +52,7 @@ export const startServing: StartGateway = async (t, upstreamPort, onReport) => {
       throw new Error(message, { cause: error });
     },
   };
-  const serving = createServing(config, { store, metrics, log });
+  const serving = await createServing(config, { store, metrics, log });
   const { port } = await serving.start();
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {

@@ -146,6 +146,8 @@ function checkGlobals(path: string, source: SourceFacts): Violation[] {
 function checkExclusive(facts: ReadonlyMap<string, SourceFacts>): Violation[] {
   return EXCLUSIVE.flatMap((name) => {
     const users = [...facts]
+      // Declarations of a package's parts use nothing.
+      .filter(([path]) => !path.endsWith(".d.ts"))
       .filter(([, { imports }]) => imports.some(({ specifier }) => packageOf(specifier) === name))
       .map(([path]) => path);
     return users.slice(1).map((path): Violation => {

@@ -21,7 +21,7 @@ export interface QuietGateway {
 export async function quietGateway(
   t: Teardown,
   settings: Readonly<Record<string, unknown>>,
-  env: Readonly<Record<string, string>> = {},
+  nodeArgs: readonly string[] = [],
 ): Promise<() => Promise<QuietGateway>> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const config = configured(t, {
@@ -30,9 +30,10 @@ export async function quietGateway(
     admin: { port: adminPort },
     log: { level: "warn" },
   });
+  const node = [process.execPath, ...nodeArgs];
   const admin = `http://127.0.0.1:${adminPort}`;
   return async () => {
-    const { pid, ended, output, end } = spawnGateway(t, config, env);
+    const { pid, ended, output, end } = spawnGateway(t, config, {}, undefined, undefined, node);
     const failed = ended.then((code): never => {
       throw new Error(`the gateway ended with ${code}:\n${output.join("\n")}`);
     });

@@ -36,7 +36,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
         store: { url: `file:${tempDir(t)}`, timeout: "2s" },
         defaults: { retention },
       },
-      { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` },
+      [`--max-old-space-size=${HEAP_MIB}`],
     );
     const gateway = await start();
     const traffic = new Traffic(gateway.url, new Random(first), PER_SECOND);

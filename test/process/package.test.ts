@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import t from "tap";
+import { describeError } from "../../src/observe/failure.ts";
 import { call } from "../support/client.ts";
 import { startGatewayProcess } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
@@ -43,7 +44,7 @@ t.test("every import of dist is its own file, Node's, or a production dependency
       else if (!existsSync(join(file, "..", specifier))) q.fail(`${name} imports ${specifier}`);
     }
   }
-  q.ok(used.has("undici") && used.has("lmdb") && used.has("ioredis"), "imports are found at all");
+  q.ok(used.has("lmdb"), "imports are found at all");
   q.same(
     [...used].filter((name) => !(name in dependencies)),
     [],
@@ -52,13 +53,32 @@ t.test("every import of dist is its own file, Node's, or a production dependency
 });
 
 t.test("the Lua scripts are in dist as in src", async (q) => {
-  const [built, written] = ["dist", "src"].map((folder) => join(root, folder, "store/scripts"));
+  const [built, written] = ["dist/app/scripts", "src/store/scripts"].map((at) => join(root, at));
   const scripts = filesOf(written!, ".lua");
   q.ok(scripts.length > 0);
   q.same(filesOf(built!, ".lua"), scripts);
   for (const name of scripts) {
     q.ok(readFileSync(join(built!, name)).equals(readFileSync(join(written!, name))), name);
   }
+});
+
+t.test("an error in what is built is told with its place in the sources", async (q) => {
+  const built = join(dist, "app/main.js");
+  const lines = readFileSync(built, "utf8").split("\n");
+  const frame = (text: string): string => {
+    const row = lines.findIndex((line) => line.includes(text));
+    q.not(row, -1, text);
+    return `    at f (${pathToFileURL(built).href}:${row + 1}:${lines[row]!.search(/\S/u) + 1})`;
+  };
+  const error = new Error("no");
+  const own = '"the gateway failed and ends"';
+  const packages = 'Object.defineProperty(exports, "__esModule"';
+  error.stack = ["Error: no", frame(own), frame(packages)].join("\n");
+  const [place = "", ...others] = describeError(error).stack ?? [];
+  const [, file = "", row] = /^(.+):(\d+):\d+$/u.exec(place) ?? [];
+  q.equal(file, "src/main.ts");
+  q.match(readFileSync(join(root, file), "utf8").split("\n")[Number(row) - 1], own);
+  q.same(others, [], "none of a package");
 });
 
 t.test(

@@ -2,10 +2,11 @@
  * The simulation's seeds of the suite in parts, so that several can run side by side; each in a process of its own,
  * because what a test runner watches of promises would take longer than the promises.
  */
-import { fork } from "node:child_process";
-import { join } from "node:path";
-import t from "tap";
+import { spawn } from "node:child_process";
+import t, { type Test } from "tap";
 import type { BatchResult } from "../proof/row.ts";
+import { BARE_NODE } from "../support/bare-node.ts";
+import { bundled } from "../support/bundled.ts";
 import { FAULTS } from "./faults.ts";
 import { rows } from "./rows.ts";
 
@@ -15,14 +16,14 @@ const TIMEOUT_MS = 600_000;
 export async function trySeeds(part: number, parts: number): Promise<void> {
   const [row] = rows;
   if (row === undefined) throw new Error("There is no simulation.");
-  const { ci, name } = row;
+  const { ci } = row;
   const count = ci / parts;
   t.setTimeout(TIMEOUT_MS);
   await t.test(
     `part ${part} of ${parts}: ${count} seeds, whatever goes wrong in them, break no promise`,
     { timeout: TIMEOUT_MS },
     async (t) => {
-      const { done, violations, counts } = await inBatch(name, (part - 1) * count, count);
+      const { done, violations, counts } = await inBatch(t, (part - 1) * count, count);
       t.equal(done, count);
       t.same(violations.slice(0, 10), [], `${violations.length} violations`);
       const requests = counts["requests"] ?? 0;
@@ -61,12 +62,12 @@ const OUTCOMES = [
   "upstream-unreachable",
 ];
 
-/** As `npm run proof` does it. */
-function inBatch(name: string, first: number, count: number): Promise<BatchResult> {
-  const root = join(import.meta.dirname, "..");
-  const args = [root, "sim", name, String(first), String(count)];
-  const execArgv = ["--import=tsx", "--max-semi-space-size=64"];
-  const child = fork(join(root, "proof/batch.ts"), args, { execArgv });
+async function inBatch(t: Test, first: number, count: number): Promise<BatchResult> {
+  const program = await bundled(t, "test/sim/batch.ts");
+  const args = ["--max-semi-space-size=64", program, String(first), String(count)];
+  const child = spawn("env", [...BARE_NODE, ...args], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
   return new Promise((resolve, reject) => {
     child.once("message", (result) => resolve(result as BatchResult));
     child.once("error", reject);

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
+import { BARE } from "./bare-node.ts";
 import type { Teardown } from "./teardown.ts";
 
 export type { Teardown };
@@ -84,8 +85,7 @@ export function spawnGateway(
   node: string | readonly string[] = process.execPath,
 ): Omit<GatewayProcess, "url" | "admin"> {
   if (main === MAIN) assertBuilt();
-  const [command = "", ...words] = [node, main, args].flat();
-  const child = spawn(command, words, {
+  const child = spawn("env", [BARE, node, main, args].flat(), {
     cwd,
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -9,7 +9,8 @@ import { stringify } from "yaml";
 import { loadConfig } from "../../src/config/load.ts";
 import type { GatewayConfig } from "../../src/config/schema.ts";
 import type { Store } from "../../src/core/ports.ts";
-import { createOperating, createServing, openStore } from "../../src/gateway.ts";
+import { openStore } from "../../src/drivers.ts";
+import { createOperating, createServing } from "../../src/gateway.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import { startRedis, until, type RedisServer } from "./redis-server.ts";
@@ -128,8 +129,8 @@ async function run(
     version: "test",
     routes: config.routes.map((route) => route.policy.route),
   });
-  const store = between(openStore(config.store));
-  const serving = createServing(config, { store, metrics, log: logger });
+  const store = between(await openStore(config.store));
+  const serving = await createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
     store,
     log: logger,
