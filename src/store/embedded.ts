@@ -5,6 +5,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { join } from "node:path";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
@@ -71,7 +72,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const { env } = databases;
   const records = databases.records.values;
   const transact = transactor(databases, timeoutMs);
-  const room = new Room(dir);
+  const room = new Room(dir, join(dir, "data.mdb"));
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
   const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));
@@ -168,6 +169,8 @@ function openDatabases(dir: string): Databases {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const env: RootDatabase<Buffer, string> = open({
       path: dir,
+      // Where the name has a dot in it, the default is a file of that name.
+      noSubdir: false,
       encoding: "binary",
       maxDbs: 8,
       // The default resolves a commit before it is on disk. With one fsync inside the commit, an acknowledged claim

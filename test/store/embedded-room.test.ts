@@ -1,10 +1,17 @@
-import t from "tap";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t, { type Test } from "tap";
 import { Room } from "../../src/store/embedded-room.ts";
+
+function roomIn(t: Test): Room {
+  const dir = t.testdir({ "data.mdb": "" });
+  return new Room(dir, join(dir, "data.mdb"));
+}
 
 t.test(
   "what fits is written, what would use up the reserve is refused before it is tried",
   async (t) => {
-    const room = new Room(t.testdir());
+    const room = roomIn(t);
     t.equal(room.problem(), undefined);
     t.equal(await room.spend(1000, async () => "written"), "written");
     let tried = false;
@@ -17,7 +24,7 @@ t.test(
 );
 
 t.test("writes that run at the same time do not count on the same room", async (t) => {
-  const room = new Room(t.testdir());
+  const room = roomIn(t);
   let finish = (): void => undefined;
   const running = room.spend(
     0,
@@ -34,4 +41,20 @@ t.test("writes that run at the same time do not count on the same room", async (
   });
   await t.rejects(failing, { message: "broken" });
   t.equal(await room.spend(0, async () => "next"), "next");
+});
+
+t.test("where the file was removed or replaced nothing is tried", async (t) => {
+  const dir = t.testdir({ "data.mdb": "" });
+  const file = join(dir, "data.mdb");
+  const room = new Room(dir, file);
+  renameSync(file, `${file}.old`);
+  const write = async () => t.fail("tried");
+  const refused = { name: "StoreUnavailable", undone: true, message: /removed or replaced/u };
+  await t.rejects(room.spend(0, write), refused);
+  writeFileSync(file, "");
+  await t.rejects(room.spend(0, write), refused, "another file of the same name");
+  t.match(room.problem(), /removed or replaced/u);
+  renameSync(`${file}.old`, file);
+  t.equal(await room.spend(0, async () => "back"), "back");
+  t.equal(room.problem(), undefined);
 });

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
@@ -200,4 +200,11 @@ t.test("a directory that cannot be opened is named, with what to do", async (t) 
   t.throws(unopened, {
     message: `The store's directory ${dir} cannot be opened (EEXIST): it must be a directory on a local disk that this user may read and write.`,
   });
+});
+
+t.test("a directory with a dot in its name is a directory", async (t) => {
+  const dir = join(tempDir(t), "store.v2");
+  const store = openStore(t, { dir });
+  t.same(await store.claim(claimOf()), { kind: "granted", fence: 1 });
+  t.ok(existsSync(join(dir, "data.mdb")));
 });
