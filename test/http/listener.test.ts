@@ -1,4 +1,5 @@
 /** The inbound port as the flow sees it: bodies, replies, clients that leave or dawdle, and the graceful stop. */
+import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import t from "tap";
 import type { BodyRead, InboundRequest } from "../../src/core/ports.ts";
@@ -380,3 +381,33 @@ t.test("stop: a stream may end within the grace, and is cut after it", async (t)
   }
   t.equal(upstream.count(), 2);
 });
+
+t.test(
+  "clients that never stop coming do not hold a stop up, on a busy machine either",
+  async (t) => {
+    const upstream = await startUpstream(t);
+    const gate = await startGate(t, upstream.url);
+    let busy = true;
+    // Every turn of the event loop takes its time, and brings connections.
+    const work = (): void => {
+      const endMs = performance.now() + 8;
+      while (performance.now() < endMs);
+      if (busy) setImmediate(work);
+    };
+    const knock = (): void => {
+      const socket = connect(gate.port, "127.0.0.1", () => {
+        socket.destroy();
+        knock();
+      });
+      // Closed: the stop is over.
+      socket.on("error", () => socket.destroy());
+    };
+    for (let n = 0; n < 8; n += 1) knock();
+    work();
+    const beganMs = performance.now();
+    await gate.listener.stop(0);
+    busy = false;
+    t.ok(performance.now() - beganMs < 5000, `${(performance.now() - beganMs).toFixed(0)} ms`);
+    t.equal(upstream.count(), 0);
+  },
+);
