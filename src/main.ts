@@ -18,6 +18,8 @@ const EXIT_BAD_CONFIGURATION = 2;
 
 async function main(): Promise<number> {
   if (cluster.isWorker) return runWorker();
+  const [word, ...words] = process.argv.slice(2);
+  if (word === "records") return records(words);
   const loaded = loadConfig(process.argv.slice(2), processEnvironment());
   switch (loaded.kind) {
     case "help":
@@ -41,6 +43,15 @@ async function main(): Promise<number> {
       return config.workers > 1 ? runPrimary(config, file, log) : runAlone(config, file, log);
     }
   }
+}
+
+/** Not the gateway but a client of one; loaded only when asked for. */
+async function records(words: readonly string[]): Promise<number> {
+  const [{ runRecords }, { processTerminal }] = await Promise.all([
+    import("./cli/records.ts"),
+    import("./cli/terminal.ts"),
+  ]);
+  return runRecords(words, processEnvironment(), processTerminal());
 }
 
 function refuse(problems: readonly string[]): number {

@@ -21,8 +21,10 @@ export function helpText(): string {
     ),
   );
   return `Usage: idempotency-gateway [FLAG]...
+       idempotency-gateway records COMMAND [FLAG]...
 
-A reverse proxy that makes unsafe HTTP requests safe to retry.
+A reverse proxy that makes unsafe HTTP requests safe to retry. With "records" the records of a running one are listed,
+shown, resolved and forgotten; see idempotency-gateway records --help.
 
 Flags:
 ${flags.join("\n")}

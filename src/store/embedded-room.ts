@@ -4,6 +4,7 @@
  * which completions without a body may use. And of files that somebody has removed it notices nothing at all.
  */
 import { statfsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { StoreFull, StoreUnavailable } from "../core/ports.ts";
 
 const RESERVE_BYTES = 64 * 1024 * 1024;
@@ -18,11 +19,11 @@ export class Room {
   readonly #inode: number;
   #pendingBytes = 0;
 
-  /** `file`: the open one, which has to stay where it is. */
-  constructor(dir: string, file: string) {
+  /** Of a store that is open: LMDB's file is there, and has to stay there. */
+  constructor(dir: string) {
     this.#dir = dir;
-    this.#file = file;
-    this.#inode = statSync(file).ino;
+    this.#file = join(dir, "data.mdb");
+    this.#inode = statSync(this.#file).ino;
   }
 
   /** What is wrong; `undefined` where there is room. */

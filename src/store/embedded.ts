@@ -5,7 +5,6 @@
  */
 import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { join } from "node:path";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
@@ -72,7 +71,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const { env } = databases;
   const records = databases.records.values;
   const transact = transactor(databases, timeoutMs);
-  const room = new Room(dir, join(dir, "data.mdb"));
+  const room = new Room(dir);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
   const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));

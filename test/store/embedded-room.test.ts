@@ -4,8 +4,7 @@ import t, { type Test } from "tap";
 import { Room } from "../../src/store/embedded-room.ts";
 
 function roomIn(t: Test): Room {
-  const dir = t.testdir({ "data.mdb": "" });
-  return new Room(dir, join(dir, "data.mdb"));
+  return new Room(t.testdir({ "data.mdb": "" }));
 }
 
 t.test(
@@ -46,7 +45,7 @@ t.test("writes that run at the same time do not count on the same room", async (
 t.test("where the file was removed or replaced nothing is tried", async (t) => {
   const dir = t.testdir({ "data.mdb": "" });
   const file = join(dir, "data.mdb");
-  const room = new Room(dir, file);
+  const room = new Room(dir);
   renameSync(file, `${file}.old`);
   const write = async () => t.fail("tried");
   const refused = { name: "StoreUnavailable", undone: true, message: /removed or replaced/u };

@@ -1,0 +1,132 @@
+/**
+ * `idempotency-gateway records …`: what an operator does first on a bad night. Asks a running gateway over its admin
+ * port, which checks and logs; opens no store by itself.
+ */
+import { loadConfig } from "../config/load.ts";
+import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
+import { Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
+import { linesOf, tableOf } from "./table.ts";
+
+/** Where the command speaks and hears. */
+export interface Terminal {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Somebody watches standard error. */
+  readonly watched: boolean;
+  /** `undefined` where nobody is there to be asked. */
+  readonly ask: ((question: string) => Promise<string>) | undefined;
+}
+
+const DONE = 0;
+const FAILED = 1;
+const NOT_UNDERSTOOD = 2;
+
+/** Returns the exit code. `words`: those behind `records`. */
+export async function runRecords(
+  words: readonly string[],
+  env: NodeJS.ProcessEnv,
+  terminal: Terminal,
+): Promise<number> {
+  const read = readCommand(words);
+  if (read.kind === "help") {
+    terminal.out(USAGE);
+    return DONE;
+  }
+  if (read.kind === "unclear") {
+    terminal.err(`records: ${read.problem}\nSee idempotency-gateway records --help.\n`);
+    return NOT_UNDERSTOOD;
+  }
+  const loaded = loadConfig([...read.place, "--check"], env);
+  if (loaded.kind !== "check") {
+    const problems = loaded.kind === "invalid" ? loaded.problems : [loaded.kind];
+    terminal.err(problems.map((line) => `${line}\n`).join(""));
+    return NOT_UNDERSTOOD;
+  }
+  try {
+    return await run(read, remoteDesk(loaded.config.admin), terminal);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    terminal.err(`${error.message}\n`);
+    return FAILED;
+  }
+}
+
+async function run(asked: Asked, desk: RemoteDesk, terminal: Terminal): Promise<number> {
+  const { command, json } = asked;
+  switch (command.kind) {
+    case "list":
+      return list(command, json, desk, terminal);
+    case "show": {
+      const record = await desk.show(command.id);
+      terminal.out(json ? `${JSON.stringify(record)}\n` : linesOf(record));
+      return DONE;
+    }
+    case "resolve":
+    case "forget":
+      return decide(asked, command, desk, terminal);
+  }
+}
+
+/** Reads page after page until there are enough, and says on standard error how far it is. */
+async function list(
+  { state, route, limit }: Command & { kind: "list" },
+  json: boolean,
+  desk: RemoteDesk,
+  { out, err, watched }: Terminal,
+): Promise<number> {
+  const found: Shown[] = [];
+  let looked = 0;
+  let cursor: string | undefined;
+  do {
+    const page = await desk.page(state, cursor);
+    ({ cursor } = page);
+    looked += page.records.length;
+    found.push(
+      ...page.records.filter((record) => route === undefined || record["route"] === route),
+    );
+    if (watched) err(`\r${looked} records looked at, ${found.length} found`);
+  } while (cursor !== undefined && found.length < limit);
+  if (watched) err(`\r${" ".repeat(60)}\r`);
+  const shown = found.slice(0, limit);
+  if (json) out(shown.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  else if (shown.length > 0) out(tableOf(shown, Date.now()));
+  if (shown.length === 0) err("No such records.\n");
+  else if (cursor !== undefined || found.length > limit) {
+    err(`These are the first ${shown.length}; --all lists all of them.\n`);
+  }
+  return DONE;
+}
+
+/** What a decision brings about, for whoever confirms it. */
+const CONSEQUENCES = {
+  executed: "Retries will be refused as not-replayable, and nothing is sent.",
+  "not-executed": "The next request with its key will be sent to the upstream.",
+  forget:
+    "The next request with its key will be sent to the upstream, whatever has happened before.",
+} as const;
+
+async function decide(
+  { json, yes }: Asked,
+  command: Command & { kind: "resolve" | "forget" },
+  desk: RemoteDesk,
+  { out, err, ask }: Terminal,
+): Promise<number> {
+  const { kind, id } = command;
+  if (!yes) {
+    const record = await desk.show(id);
+    const consequence = CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
+    err(`${linesOf(record)}\n${consequence}\n`);
+    if (ask === undefined) {
+      err("Nobody is there to confirm it: say --yes.\n");
+      return NOT_UNDERSTOOD;
+    }
+    if ((await ask('Type "yes" to do it: ')).trim() !== "yes") {
+      err("Nothing was changed.\n");
+      return FAILED;
+    }
+  }
+  await (kind === "resolve" ? desk.resolve(id, command.outcome) : desk.forget(id));
+  const done = kind === "resolve" ? { id, outcome: command.outcome } : { id, forgotten: true };
+  out(json ? `${JSON.stringify(done)}\n` : `${kind === "resolve" ? "resolved" : "forgotten"}\n`);
+  return DONE;
+}

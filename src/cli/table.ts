@@ -1,0 +1,57 @@
+/** Records for people: a table of many, lines for one. What comes from requests never reaches the terminal as commands. */
+import type { Shown } from "./desk.ts";
+
+const COLUMNS = ["id", "state", "route", "method", "path", "created", "more"] as const;
+
+/** With a heading; each line ends with a line feed. */
+export function tableOf(records: readonly Shown[], nowMs: number): string {
+  const rows = [COLUMNS.map((name) => name.toUpperCase()), ...records.map((r) => rowOf(r, nowMs))];
+  const widths = COLUMNS.map((_, n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, n) => cell.padEnd(widths[n] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+/** One member to a line. */
+export function linesOf(record: Shown): string {
+  const members = Object.entries(record);
+  const width = Math.max(...members.map(([name]) => name.length));
+  return members.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}\n`).join("");
+}
+
+function rowOf(record: Shown, nowMs: number): readonly string[] {
+  const { id, state, route, method, path, createdAt } = record;
+  const created = ago(nowMs - Date.parse(String(createdAt)));
+  return [id, state, route, method, path, created, more(record)].map(printable);
+}
+
+function more({ state, reason, status, leaseUntil }: Shown): string {
+  if (state === "unknown") return String(reason);
+  if (state === "in-flight") return `until ${String(leaseUntil)}`;
+  return typeof status === "number" ? String(status) : "resolved by hand";
+}
+
+/** `90 s ago`, `12 min ago`, `5 h ago`, `3 d ago`: the unit of which there are at least two. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const [size, unit] = (
+    [
+      [86_400, "d"],
+      [3600, "h"],
+      [60, "min"],
+    ] as const
+  ).find(([each]) => seconds >= 2 * each) ?? [1, "s"];
+  return `${Math.floor(seconds / size)} ${unit} ago`;
+}
+
+/** A path may hold bytes that a terminal obeys. */
+function printable(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.replace(/[^\x20-\x7e]/gu, "?");
+}
