@@ -37,6 +37,7 @@ export async function listRecords(desk: RecordDesk, search: URLSearchParams): Pr
   const page = await desk.list(query);
   return json(200, {
     records: page.records.map(viewOf),
+    ...(page.damaged !== undefined && { damaged: page.damaged }),
     ...(page.cursor !== undefined && { cursor: page.cursor }),
   });
 }

@@ -17,6 +17,8 @@ export type Shown = Readonly<Record<string, unknown>>;
 
 export interface Page {
   readonly records: readonly Shown[];
+  /** Ids of what the store cannot read. */
+  readonly damaged?: readonly string[];
   readonly cursor?: string;
 }
 

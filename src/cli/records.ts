@@ -75,12 +75,14 @@ async function list(
   { out, err, watched }: Terminal,
 ): Promise<number> {
   const found: Shown[] = [];
+  const damaged: string[] = [];
   let looked = 0;
   let cursor: string | undefined;
   do {
     const page = await desk.page(state, cursor);
     ({ cursor } = page);
     looked += page.records.length;
+    damaged.push(...(page.damaged ?? []));
     found.push(
       ...page.records.filter((record) => route === undefined || record["route"] === route),
     );
@@ -90,6 +92,7 @@ async function list(
   const shown = found.slice(0, limit);
   if (json) out(shown.map((record) => `${JSON.stringify(record)}\n`).join(""));
   else if (shown.length > 0) out(tableOf(shown, Date.now()));
+  for (const id of damaged) err(`${id} is damaged and cannot be read; its key gets 503.\n`);
   if (shown.length === 0) err("No such records.\n");
   else if (cursor !== undefined || found.length > limit) {
     err(`These are the first ${shown.length}; --all lists all of them.\n`);

@@ -63,6 +63,8 @@ export interface ListQuery {
 
 export interface ListPage {
   readonly records: readonly RecordSummary[];
+  /** Ids of what cannot be read, whatever state was asked for: one damaged record must not hide the others. */
+  readonly damaged?: readonly string[];
   readonly cursor?: string;
 }
 

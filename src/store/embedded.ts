@@ -18,14 +18,14 @@ import {
   decideMarkUnknown,
   decideRelease,
 } from "../core/record.ts";
-import { decodeRecord, decodeSummary, encodeRecord } from "./codec.ts";
+import { decodeRecord, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
 import { Room } from "./embedded-room.ts";
 import { SettleHub } from "./signal.ts";
-import { summaryAsOf } from "./summary.ts";
+import { pageOf, readListed } from "./summary.ts";
 
 /** Carries the ids of settled records between the workers of a host; the caller supplies it. */
 export interface SettleBus {
@@ -254,22 +254,15 @@ function sweepBoth({ records, cells }: Databases, nowMs: number): number {
   return swept === SWEEP_BATCH ? swept : swept + sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
 }
 
-function listPage(
-  records: Database<Buffer, string>,
-  { state, limit, cursor }: ListQuery,
-  nowMs: number,
-): ListPage {
+function listPage(records: Database<Buffer, string>, query: ListQuery, nowMs: number): ListPage {
+  const { limit, cursor } = query;
   // The cursor is the last id; `!` sorts right behind it and before every longer or greater id.
   const start = cursor === undefined ? {} : { start: `${cursor}!` };
   const page = [...records.getRange({ ...start, limit })];
-  const found = page
-    .map(({ key, value }) => summaryAsOf(decodeSummary(key, value), nowMs))
-    .filter((record) => record !== undefined)
-    .filter((record) => state === undefined || record.state === state);
+  const listed = page.map(({ key, value }) => readListed(key, value, nowMs));
   const last = page.at(-1);
-  return last === undefined || page.length < limit
-    ? { records: found }
-    : { records: found, cursor: last.key };
+  const more = last !== undefined && page.length === limit;
+  return { ...pageOf(listed, query), ...(more && { cursor: last.key }) };
 }
 
 /** Only our own errors leave this room: LMDB's may name paths and keys. */

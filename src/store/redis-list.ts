@@ -4,7 +4,7 @@
  */
 import type { Cluster, Redis } from "ioredis";
 import type { ListPage, ListQuery } from "../core/ports.ts";
-import type { RecordSummary } from "../core/record.ts";
+import { pageOf, type Listed } from "./summary.ts";
 
 /** Where the next page starts: which primary, SCAN's cursor there, and behind which id of its answer. */
 interface Place {
@@ -18,11 +18,12 @@ const START: Place = { node: 0, scan: "0", after: "" };
 export function lister(
   client: Redis | Cluster,
   keyPrefix: string,
-  summaryOf: (id: string) => Promise<RecordSummary | undefined>,
+  listed: (id: string) => Promise<Listed>,
 ): (query: ListQuery) => Promise<ListPage> {
   const match = `${keyPrefix.replaceAll(/[\\*?[\]^]/gu, "\\$&")}{*}`;
 
-  return async ({ state, limit, cursor }) => {
+  return async (query) => {
+    const { limit, cursor } = query;
     const { node, scan, after } = cursor === undefined ? START : readCursor(cursor);
     const nodes = primaries(client);
     const source = nodes[node];
@@ -32,19 +33,16 @@ export function lister(
       .filter((id) => /^[0-9a-f]{64}$/u.test(id) && id > after)
       .sort();
     const page = ids.slice(0, limit);
-    const found = await Promise.all(page.map(summaryOf));
-    const records = found
-      .filter((record) => record !== undefined)
-      .filter((record) => state === undefined || record.state === state);
+    const found = pageOf(await Promise.all(page.map(listed)), query);
     if (page.length < ids.length) {
-      return { records, cursor: writeCursor({ node, scan, after: page.at(-1) ?? after }) };
+      return { ...found, cursor: writeCursor({ node, scan, after: page.at(-1) ?? after }) };
     }
     if (nextScan !== "0")
-      return { records, cursor: writeCursor({ node, scan: nextScan, after: "" }) };
+      return { ...found, cursor: writeCursor({ node, scan: nextScan, after: "" }) };
     if (node + 1 < nodes.length) {
-      return { records, cursor: writeCursor({ ...START, node: node + 1 }) };
+      return { ...found, cursor: writeCursor({ ...START, node: node + 1 }) };
     }
-    return { records };
+    return found;
   };
 }
 

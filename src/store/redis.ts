@@ -9,12 +9,11 @@ import type { ForgetAnswer, ResolveAnswer } from "../core/desk.ts";
 import type {
   CompleteAnswer,
   RecordedResponse,
-  RecordSummary,
   StoredRecord,
   WriteAnswer,
 } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
-import { decodeRecord, decodeSummary, encodeAnswer } from "./codec.ts";
+import { decodeRecord, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
 import type { Line, RunScript } from "./redis-call.ts";
@@ -32,7 +31,7 @@ import type { ReplicaWait } from "./redis-replicas.ts";
 import { loadScripts } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
-import { summaryAsOf } from "./summary.ts";
+import { damageOf, readListed, type Listed } from "./summary.ts";
 
 export interface RedisStoreOptions {
   /** See `parseRedisUrl`. */
@@ -83,7 +82,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
-  const listPage = lister(client, keyPrefix, (id) => readSummary(run, id));
+  const listPage = lister(client, keyPrefix, (id) => listed(run, id));
 
   return {
     claim: claimer(run, clock, timeoutMs, confirmation),
@@ -147,10 +146,13 @@ async function inspect(run: RunScript, id: string): Promise<StoredRecord | undef
   return asOf(decodeRecord(id, asBytes(data[0])), asNumber(data[1]));
 }
 
-async function readSummary(run: RunScript, id: string): Promise<RecordSummary | undefined> {
-  const { word, data } = await run("inspect", id, "summary");
-  if (word === "absent") return undefined;
-  return summaryAsOf(decodeSummary(id, asBytes(data[0])), asNumber(data[1]));
+async function listed(run: RunScript, id: string): Promise<Listed> {
+  try {
+    const { word, data } = await run("inspect", id, "summary");
+    return word === "absent" ? undefined : readListed(id, asBytes(data[0]), asNumber(data[1]));
+  } catch (error) {
+    return damageOf(id, error);
+  }
 }
 
 /** A page takes several round trips; the time-out is for all of them. */

@@ -3,6 +3,7 @@ import t, { type Test } from "tap";
 import { runRecords, type Terminal } from "../../src/cli/records.ts";
 import { ago, tableOf } from "../../src/cli/table.ts";
 import { call } from "../support/client.ts";
+import { damageRecord } from "../support/damage.ts";
 import { configured, spawnGateway } from "../support/gateway-process.ts";
 import { startGateway, tempDir } from "../support/gateway.ts";
 import { startUpstream } from "../support/upstream.ts";
@@ -44,9 +45,10 @@ async function setUp(t: Test) {
       else res.writeHead(201).end("done");
     },
   });
+  const dir = tempDir(t);
   const gateway = await startGateway(t, {
     upstream: { url: upstream.url },
-    store: { url: `file:${tempDir(t)}` },
+    store: { url: `file:${dir}` },
     admin: { token: TOKEN },
     routes: [{ name: "lost", match: { methods: ["POST"], path: "/lost/*" } }],
   });
@@ -59,7 +61,7 @@ async function setUp(t: Test) {
   const env = { IDEMPOTENCY_GATEWAY_ADMIN_TOKEN: TOKEN };
   const records = (words: readonly string[], terminal?: Partial<Terminal>) =>
     run([...words, ...place], env, terminal);
-  return { upstream, ask, place, records };
+  return { upstream, ask, place, records, dir };
 }
 
 t.test("an unknown outcome is found, shown and resolved; then its retry executes", async (t) => {
@@ -133,6 +135,18 @@ t.test("lists end where they were told to, go by route, and are JSON for program
   });
   t.match(await records(["list", "--state", "lost"]), { code: 1, err: /state must be one of/u });
   t.equal(upstream.count(), 6);
+});
+
+t.test("a damaged record is told and hides no other", async (t) => {
+  const { upstream, ask, records, dir } = await setUp(t);
+  const { id } = await ask("/v1/charges", "damaged");
+  await ask("/v1/charges", "sound");
+  await damageRecord(dir, id);
+  const listed = await records(["list", "--state", "completed", "--json"]);
+  t.match(JSON.parse(listed.out), { state: "completed", status: 201 });
+  t.equal(listed.err, `${id} is damaged and cannot be read; its key gets 503.\n`);
+  t.equal((await ask("/v1/charges", "damaged")).status, 503);
+  t.equal(upstream.count(), 2);
 });
 
 t.test("who may not, and where nobody answers", async (t) => {

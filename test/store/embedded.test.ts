@@ -13,6 +13,7 @@ import type { Store } from "../../src/core/ports.ts";
 import { StoreUnavailable } from "../../src/core/ports.ts";
 import type { EmbeddedStoreOptions } from "../../src/store/embedded.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
+import { damageRecord } from "../support/damage.ts";
 import { storeContract } from "./contract.ts";
 import { answerOf, claimOf, hex } from "./contract-values.ts";
 
@@ -207,4 +208,15 @@ t.test("a directory with a dot in its name is a directory", async (t) => {
   const store = openStore(t, { dir });
   t.same(await store.claim(claimOf()), { kind: "granted", fence: 1 });
   t.ok(existsSync(join(dir, "data.mdb")));
+});
+
+t.test("a damaged record is listed as such, and hides no other", async (t) => {
+  const dir = tempDir(t);
+  const store = openStore(t, { dir });
+  const [sound, hurt] = [claimOf(), claimOf()];
+  await store.claim(sound);
+  await store.claim(hurt);
+  await damageRecord(dir, hurt.id);
+  t.match(await store.list({ limit: 10 }), { records: [{ id: sound.id }], damaged: [hurt.id] });
+  t.same(await store.list({ limit: 10, state: "completed" }), { records: [], damaged: [hurt.id] });
 });

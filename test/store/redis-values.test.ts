@@ -49,7 +49,6 @@ t.test("rubbish under the key is corrupt for every call, and stays as it is", as
       store.release(claim.id, claim.token),
       store.markUnknown(claim.id, claim.token, "reset", 1000),
       store.inspect(claim.id),
-      store.list({ limit: 10 }),
       store.forget(claim.id),
       store.resolve(claim.id, "executed", 1000),
     ];
@@ -58,6 +57,8 @@ t.test("rubbish under the key is corrupt for every call, and stays as it is", as
       t.ok(error instanceof RecordCorrupt, name);
       t.notMatch(error instanceof Error && error.stack, /canary/u);
     }
+    const page = await store.list({ limit: 10 });
+    t.same(page, { records: [], damaged: [claim.id] }, `${name} is listed as damaged`);
     t.equal(await redis.cli("DUMP", key), dumped, `${name} stays`);
   }
 });
