@@ -2,7 +2,7 @@
  * Answers of an upstream, sound and unsound, one for each number: what it writes, in which pieces, what it sends behind
  * it and how it leaves the connection. Everything is drawn from the number alone.
  */
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { strictReading, type Ending } from "./reading.ts";
 
 export interface Piece {

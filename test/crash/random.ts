@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
 import { LASTING, type Lasting } from "../process/store-places.ts";
 import type { GatewayProcess } from "../support/gateway-process.ts";
+import { Random } from "../support/random.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { outcomeOf, type Shot } from "./book.ts";
 import { FINAL, openLane, settle, within, type Lane } from "./lane.ts";
@@ -78,19 +79,19 @@ async function killInLane(t: Teardown, store: Lasting, units: readonly number[])
 }
 
 async function killUnderLoad(lane: Lane, unit: number, shots: Shot[]): Promise<void> {
-  const chance = chanceOf(unit);
+  const random = new Random(unit);
   const workers = Math.floor(unit / LASTING.length) % 5 === 4 ? 2 : 1;
   const gateway = await lane.start(undefined, "--workers", String(workers));
   const dead = new AbortController();
   const ended = gateway.ended.then(() => dead.abort());
   const clients = Array.from({ length: CLIENTS }, async () => {
     while (!dead.signal.aborted) {
-      const shot = nextShot(unit, shots, chance);
-      const times = chance() < 0.2 ? 2 : 1;
+      const shot = nextShot(unit, shots, random);
+      const times = random.chance(0.2) ? 2 : 1;
       await Promise.all(Array.from({ length: times }, () => lane.book.send(gateway.url, shot)));
     }
   });
-  await pause(chance() * LONGEST_MS);
+  await pause(random.int(LONGEST_MS));
   if (workers > 1) {
     // One dies alone first, perhaps in the middle of a write to the store that the other one shares with it.
     const [line] = await gateway.lines(1, ({ msg }) => msg === "worker listening");
@@ -120,30 +121,19 @@ async function answered({ book }: Lane, { url }: GatewayProcess, unit: number): 
   }
 }
 
-function nextShot(unit: number, shots: Shot[], chance: () => number): Shot {
-  const known = shots[shots.length - 1 - Math.floor(chance() * REMEMBERED)];
-  if (known !== undefined && chance() < 0.4) {
-    return chance() < 0.1 ? { ...known, body: "another body" } : known;
+function nextShot(unit: number, shots: Shot[], random: Random): Shot {
+  const known = shots[shots.length - 1 - random.int(REMEMBERED)];
+  if (known !== undefined && random.chance(0.4)) {
+    return random.chance(0.1) ? { ...known, body: "another body" } : known;
   }
-  const manner = UPSTREAM[Math.floor(chance() * UPSTREAM.length)] ?? "quick";
+  const manner = random.pick(UPSTREAM);
   const shot: Shot = {
-    method: chance() < 0.3 ? "PUT" : "POST",
+    method: random.chance(0.3) ? "PUT" : "POST",
     path: `/random/${manner}`,
     key: `key-${unit}-${shots.length}`,
-    scope: `caller-${Math.floor(chance() * 3)}`,
+    scope: `caller-${random.int(3)}`,
     body: `unit ${unit}`,
   };
   shots.push(shot);
   return shot;
-}
-
-/** The same numbers for the same unit (mulberry32). */
-function chanceOf(seed: number): () => number {
-  let state = seed + 1;
-  return () => {
-    state = Math.trunc(state + 0x6d_2b_79_f5);
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -3,7 +3,7 @@ import { pack } from "msgpackr";
 import type { StoredRecord } from "../../src/core/record.ts";
 import { encodeRecord } from "../../src/store/codec.ts";
 import { sealOf } from "../../src/store/seal.ts";
-import type { Random } from "../sim/random.ts";
+import type { Random } from "../support/random.ts";
 
 export const DAMAGES = [
   "bit",

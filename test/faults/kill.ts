@@ -9,7 +9,7 @@ import { startGateway, type TestGateway } from "../support/gateway.ts";
 import { startRedis, type RedisServer } from "../support/redis-server.ts";
 import { withTeardown } from "../support/teardown.ts";
 import { startUpstream } from "../support/upstream.ts";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { Witnessed, type Request } from "./unit.ts";
 
 const CLIENTS = 12;

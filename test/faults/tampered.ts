@@ -10,7 +10,7 @@ import { decodeCell, encodeCell } from "../../src/store/cell.ts";
 import { decodeRecord, decodeSummary, encodeRecord } from "../../src/store/codec.ts";
 import { connectRedisNodes } from "../../src/store/redis-nodes.ts";
 import type { BatchResult } from "../proof/row.ts";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { call as ask } from "../support/client.ts";
 import { startGateway, tempDir, type TestGateway } from "../support/gateway.ts";
 import { startRedis } from "../support/redis-server.ts";

@@ -10,7 +10,7 @@ import { readAnswers } from "./answers.ts";
 import { canaryAddress, Connections, loopbackAddress } from "./connections.ts";
 import { unexplained } from "./explain.ts";
 import { mutated } from "./mutate.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { isLast, readAll, valuesOf, type SeenRequest } from "./reader.ts";
 import { answerBody, startRecorder, type Recorder, type Seen } from "./recorder.ts";
 import { startServing, type StartGateway } from "./serving.ts";
@@ -115,7 +115,7 @@ class Fuzz {
     const id = seed.toString(36);
     const attack = Array.from({ length: PIPELINED }, (_, at) => mutated(random, `${id}-${at}`));
     const bytes = `${attack.join("")}${victim(id)}`;
-    const cutAt = random.oneIn(4) ? random.below(bytes.length) : bytes.length;
+    const cutAt = random.int(4) === 0 ? random.int(bytes.length) : bytes.length;
     const from = loopbackAddress(seed);
     const requests = this.#expect(from, `seed ${seed}`, bytes);
     const pieces = [bytes.slice(0, cutAt), bytes.slice(cutAt)].filter((piece) => piece !== "");

@@ -3,7 +3,7 @@
  * out or replaced, a byte or a line that means something put where it does not belong, lines doubled or swapped, lengths
  * made wrong, two requests run together, one cut off.
  */
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /** The bytes that framing is made of. */
 const MEANINGFUL = [
@@ -67,30 +67,30 @@ function wellFormed(random: Random, id: string): string {
   const method = random.pick(METHODS);
   const target = `/f/${id}${random.pick(["", "?a=1&b=%20", "/x%41y", "/"])}`;
   const lines = [
-    `${method} ${random.oneIn(12) ? `http://gateway.test${target}` : target} HTTP/1.${random.oneIn(16) ? 0 : 1}`,
+    `${method} ${random.int(12) === 0 ? `http://gateway.test${target}` : target} HTTP/1.${random.int(16) === 0 ? 0 : 1}`,
     "Host: gateway.test",
     "Content-Type: application/json",
   ];
-  if (random.oneIn(2)) lines.push(`Idempotency-Key: "${random.hex(24)}"`);
-  if (random.oneIn(3)) lines.push("Authorization: Bearer abc");
-  if (random.oneIn(8)) lines.push("Expect: 100-continue");
-  if (random.oneIn(8)) lines.push("X-Forwarded-For: 10.1.1.1");
-  if (random.oneIn(8)) lines.push("Connection: keep-alive, X-Hop", "X-Hop: 1");
-  if (random.oneIn(24)) {
+  if (random.int(2) === 0) lines.push(`Idempotency-Key: "${random.token()}"`);
+  if (random.int(3) === 0) lines.push("Authorization: Bearer abc");
+  if (random.int(8) === 0) lines.push("Expect: 100-continue");
+  if (random.int(8) === 0) lines.push("X-Forwarded-For: 10.1.1.1");
+  if (random.int(8) === 0) lines.push("Connection: keep-alive, X-Hop", "X-Hop: 1");
+  if (random.int(24) === 0) {
     lines[0] = `GET ${target} HTTP/1.1`;
     lines.push("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13");
     lines.push("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
     return `${lines.join("\r\n")}\r\n\r\n`;
   }
-  const body = `{"id":"${id}","n":${random.below(1000)}}`;
-  if (BODILESS.has(method) && random.oneIn(2)) return `${lines.join("\r\n")}\r\n\r\n`;
-  if (random.oneIn(2)) {
+  const body = `{"id":"${id}","n":${random.int(1000)}}`;
+  if (BODILESS.has(method) && random.int(2) === 0) return `${lines.join("\r\n")}\r\n\r\n`;
+  if (random.int(2) === 0) {
     return `${[...lines, `Content-Length: ${body.length}`].join("\r\n")}\r\n\r\n${body}`;
   }
-  const cut = random.below(body.length);
+  const cut = random.int(body.length);
   const chunks = [body.slice(0, cut), body.slice(cut)].filter((chunk) => chunk !== "");
   const framed = chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("");
-  const trailer = random.oneIn(6) ? "Idempotency-Key: trailer\r\n" : "";
+  const trailer = random.int(6) === 0 ? "Idempotency-Key: trailer\r\n" : "";
   return `${[...lines, "Transfer-Encoding: chunked"].join("\r\n")}\r\n\r\n${framed}0\r\n${trailer}\r\n`;
 }
 
@@ -102,7 +102,7 @@ const MUTATIONS: readonly Mutation[] = [
   (bytes, random) => splice(bytes, place(bytes, random), 1, byte(random)),
   (bytes, random) => splice(bytes, place(bytes, random), 0, random.pick(MEANINGFUL)),
   (bytes, random) => splice(bytes, place(bytes, random), 1, random.pick(MEANINGFUL)),
-  (bytes, random) => splice(bytes, place(bytes, random), 1 + random.below(8), ""),
+  (bytes, random) => splice(bytes, place(bytes, random), 1 + random.int(8), ""),
   insertLine,
   insertLine,
   duplicateLine,
@@ -110,7 +110,7 @@ const MUTATIONS: readonly Mutation[] = [
   wrongNumber,
   (bytes, random) => {
     const at = place(bytes, random);
-    return splice(bytes, at, 0, bytes.slice(at, at + 1 + random.below(24)));
+    return splice(bytes, at, 0, bytes.slice(at, at + 1 + random.int(24)));
   },
   (bytes, random, id) => bytes + wellFormed(random, id),
   (bytes, random, id) => splice(bytes, place(bytes, random), 0, wellFormed(random, id)),
@@ -128,13 +128,13 @@ export function mutated(random: Random, id: string): string {
 
 /** Half of the changes meet the head's framing lines, the rest anything. */
 function place(bytes: string, random: Random): number {
-  if (random.oneIn(2)) return random.below(bytes.length + 1);
+  if (random.int(2) === 0) return random.int(bytes.length + 1);
   const at = bytes.search(/content-length|transfer-encoding|\r\n\r\n/i);
-  return Math.min(bytes.length, Math.max(0, at) + random.below(32));
+  return Math.min(bytes.length, Math.max(0, at) + random.int(32));
 }
 
 function byte(random: Random): string {
-  return String.fromCharCode(random.below(256));
+  return String.fromCharCode(random.int(256));
 }
 
 function splice(text: string, at: number, remove: number, insert: string): string {
@@ -143,20 +143,20 @@ function splice(text: string, at: number, remove: number, insert: string): strin
 
 function insertLine(bytes: string, random: Random): string {
   const lines = bytes.split("\r\n");
-  lines.splice(1 + random.below(lines.length), 0, random.pick(LINES));
+  lines.splice(1 + random.int(lines.length), 0, random.pick(LINES));
   return lines.join("\r\n");
 }
 
 function duplicateLine(bytes: string, random: Random): string {
   const lines = bytes.split("\r\n");
   const line = random.pick(lines);
-  lines.splice(random.below(lines.length + 1), 0, random.oneIn(2) ? line : line.toLowerCase());
+  lines.splice(random.int(lines.length + 1), 0, random.int(2) === 0 ? line : line.toLowerCase());
   return lines.join("\r\n");
 }
 
 function swapLines(bytes: string, random: Random): string {
   const lines = bytes.split("\r\n");
-  const [from, to] = [random.below(lines.length), random.below(lines.length)];
+  const [from, to] = [random.int(lines.length), random.int(lines.length)];
   [lines[from], lines[to]] = [lines[to] ?? "", lines[from] ?? ""];
   return lines.join("\r\n");
 }
@@ -166,5 +166,10 @@ function wrongNumber(bytes: string, random: Random): string {
   const numbers = [...bytes.matchAll(/(?<=: |\r\n)[0-9a-f]+(?=\r\n)/gi)];
   if (numbers.length === 0) return bytes;
   const { index, 0: number } = random.pick(numbers);
-  return splice(bytes, index, number.length, random.below(64).toString(random.oneIn(2) ? 10 : 16));
+  return splice(
+    bytes,
+    index,
+    number.length,
+    random.int(64).toString(random.int(2) === 0 ? 10 : 16),
+  );
 }

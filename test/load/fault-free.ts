@@ -5,7 +5,7 @@
 import { check } from "../checker/check.ts";
 import type { HistoryEvent } from "../checker/history.ts";
 import type { BatchResult } from "../proof/row.ts";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { call } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
 import { startRedis } from "../support/redis-server.ts";

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createUpstream } from "../../src/http/upstream.ts";
 import type { BatchResult } from "../proof/row.ts";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { newLine } from "../support/flow.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 

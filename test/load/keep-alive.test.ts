@@ -2,7 +2,7 @@
 import http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { call } from "../support/client.ts";
 import { gapMs, startClosingUpstream } from "./idle-closing.ts";
 import { rowOf } from "./rows.ts";

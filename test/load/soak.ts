@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { tempDir } from "../support/gateway.ts";
 import { withTeardown } from "../support/teardown.ts";
 import { sizeOf } from "./process-size.ts";

@@ -4,7 +4,7 @@
  * request has a connection of its own, so that what connections leave behind shows.
  */
 import http from "node:http";
-import type { Random } from "../sim/random.ts";
+import type { Random } from "../support/random.ts";
 import { call, type Answer } from "../support/client.ts";
 
 interface Known {

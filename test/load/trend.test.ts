@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
-import { Random } from "../sim/random.ts";
+import { Random } from "../support/random.ts";
 import { sizeOf } from "./process-size.ts";
 import { growth, type Sample } from "./trend.ts";
 

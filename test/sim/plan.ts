@@ -3,7 +3,7 @@ import { recordId, scopeOf } from "../../src/core/key.ts";
 import type { HeaderPair } from "../../src/core/record.ts";
 import { unknownPolicy } from "../../src/core/route.ts";
 import type { OnUnknown } from "../checker/history.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { OPERATIONS, policyOf } from "./routes.ts";
 
 /** One thing that a client wants, to be sent as often as it likes. */

@@ -11,7 +11,7 @@ import { Faults } from "./faults.ts";
 import { Gateway, type Site } from "./gateway.ts";
 import { Journal } from "./journal.ts";
 import { newPlan, type Plan } from "./plan.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { LEAST_LEASE_MS } from "./routes.ts";
 import type { StoreSite } from "./store-link.ts";
 import { SimulatedUpstream } from "./upstream.ts";

@@ -3,7 +3,7 @@
  * in an order that the seed chooses. Between two events everything that is ready to run runs; nothing here waits for
  * a real timer. Every event goes into the trace, of which the hash is kept always and the lines on demand.
  */
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 interface Due {
   readonly atMs: number;
