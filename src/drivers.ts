@@ -22,11 +22,16 @@ export function storeFault({ url }: StoreConfig): string | undefined {
   }
 }
 
-/**
- * `bus` tells the other workers of this host which records have settled; only the embedded store needs it.
- * @throws where the directory of the embedded store cannot be had
- */
-export async function openStore(config: StoreConfig, bus?: SettleBus): Promise<Store> {
+/** What the workers of one host share, where the store does not do it by itself. Only the embedded one needs any. */
+export interface Shared {
+  /** Tells the other workers which records have settled. */
+  readonly bus?: SettleBus;
+  /** See `storeIdentity`. */
+  readonly identity?: string | undefined;
+}
+
+/** @throws where the directory of the embedded store cannot be had, or is not the one that was shared */
+export async function openStore(config: StoreConfig, shared: Shared = {}): Promise<Store> {
   const { url, timeoutMs, keyPrefix, replicas } = config;
   if (url.startsWith("memory:")) {
     const { createMemoryStore } = await import("./store/memory.ts");
@@ -35,7 +40,13 @@ export async function openStore(config: StoreConfig, bus?: SettleBus): Promise<S
   if (url.startsWith("file:")) {
     const { createEmbeddedStore } = await import("./store/embedded.ts");
     const dir = url.slice("file:".length);
-    return createEmbeddedStore({ dir, timeoutMs, ...(bus !== undefined && { bus }) });
+    const { bus, identity } = shared;
+    return createEmbeddedStore({
+      dir,
+      timeoutMs,
+      ...(bus !== undefined && { bus }),
+      ...(identity !== undefined && { identity }),
+    });
   }
   const { createRedisStore } = await import("./store/redis.ts");
   return createRedisStore({
@@ -73,6 +84,16 @@ export async function openLocks(
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */
 const LOCK_ROUNDS = 2;
+
+/**
+ * Which store is open, for workers that are started later. DANGER: one that opened whatever lies there by then would
+ * execute again what the others remember.
+ */
+export async function storeIdentity({ url }: StoreConfig): Promise<string | undefined> {
+  if (!url.startsWith("file:")) return undefined;
+  const { identityOf } = await import("./store/embedded-room.ts");
+  return identityOf(url.slice("file:".length));
+}
 
 function isRedis(url: string): boolean {
   return !url.startsWith("memory:") && !url.startsWith("file:");

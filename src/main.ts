@@ -10,7 +10,7 @@ import { openStore, storeFault } from "./drivers.ts";
 import { createOperating, createServing } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
-import { announce, closeStore, startFailure, stopSignal, version } from "./process.ts";
+import { announce, closeStore, print, startFailure, stopSignal, version } from "./process.ts";
 import { runPrimary, runWorker } from "./workers.ts";
 
 const EXIT_FAILURE = 1;
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
     case "help":
     case "version":
     case "print":
-      process.stdout.write(loaded.text);
+      await print(loaded.text);
       return 0;
     case "invalid":
       return refuse(loaded.problems);
@@ -34,7 +34,7 @@ async function main(): Promise<number> {
       const fault = storeFault(loaded.config.store);
       if (fault !== undefined) return refuse([`${loaded.file}: store.url: ${fault}`]);
       if (loaded.kind === "check") {
-        process.stdout.write(`configuration is valid: ${loaded.file}\n`);
+        await print(`configuration is valid: ${loaded.file}\n`);
         return 0;
       }
       const log = createLog({ level: loaded.config.log.level });
@@ -51,7 +51,7 @@ async function records(words: readonly string[]): Promise<number> {
     import("./cli/records.ts"),
     import("./cli/terminal.ts"),
   ]);
-  return runRecords(words, processEnvironment(), processTerminal());
+  return runRecords(words, processEnvironment(), processTerminal(print));
 }
 
 function refuse(problems: readonly string[]): number {

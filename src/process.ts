@@ -9,6 +9,27 @@ import type { Log } from "./observe/log.ts";
 /** Of the package. */
 export const version = packageVersion();
 
+/**
+ * Resolves when the text is out: a pipe takes 64 KiB, and the rest when its reader has taken that. A reader that goes away
+ * early, as `head` does, has had what it wanted. Not for a running gateway, whose log must never wait.
+ * @throws where it cannot be written
+ */
+export function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const { stdout } = process;
+    const over = (error?: NodeJS.ErrnoException | null): void => {
+      if (error && error.code !== "EPIPE") reject(error);
+      else resolve();
+    };
+    stdout.once("error", over);
+    stdout.write(text, (error) => {
+      // The event comes behind the callback, and one that nobody hears would end the process.
+      if (!error) stdout.off("error", over);
+      over(error);
+    });
+  });
+}
+
 /** Resolves with the first signal that asks for a graceful stop; a second one ends the process at once. */
 export function stopSignal(log: Log): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {

@@ -6,7 +6,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import type { GatewayConfig } from "./config/schema.ts";
-import { openStore } from "./drivers.ts";
+import { openStore, storeIdentity } from "./drivers.ts";
 import { createOperating, createServing, type Address } from "./gateway.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
 import { createLog, type Log } from "./observe/log.ts";
@@ -15,7 +15,11 @@ import { announce, closeStore, startFailure, stopSignal, version } from "./proce
 import type { SettleBus } from "./store/embedded.ts";
 
 type ToWorker =
-  | { readonly type: "start"; readonly config: GatewayConfig }
+  | {
+      readonly type: "start";
+      readonly config: GatewayConfig;
+      readonly storeIdentity: string | undefined;
+    }
   | { readonly type: "stop" }
   | { readonly type: "settled"; readonly id: string };
 
@@ -36,7 +40,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   cluster.setupPrimary({ serialization: "advanced" });
   const metrics = createClusterMetrics({ timeoutMs: SCRAPE_TIMEOUT_MS });
   const store = await openStore(config.store);
-  const crew = new Crew(config, log);
+  const crew = new Crew(config, await storeIdentity(config.store), log);
   const operating = createOperating(config, {
     store,
     log,
@@ -65,13 +69,15 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
 /** The workers, and which of them take traffic. */
 class Crew {
   readonly #config: GatewayConfig;
+  readonly #storeIdentity: string | undefined;
   readonly #log: Log;
   readonly #listening = new Set<number>();
   readonly #respawns = new Set<NodeJS.Timeout>();
   #stopping = false;
 
-  constructor(config: GatewayConfig, log: Log) {
+  constructor(config: GatewayConfig, identity: string | undefined, log: Log) {
     this.#config = config;
+    this.#storeIdentity = identity;
     this.#log = log;
   }
 
@@ -110,8 +116,7 @@ class Crew {
     return new Promise((resolve, reject) => {
       worker.on("message", (message: ToPrimary) => {
         // A stop that came while it was loading is told now.
-        const start = { type: "start", config: this.#config } as const;
-        if (message.type === "up") tell(worker, this.#stopping ? { type: "stop" } : start);
+        if (message.type === "up") tell(worker, this.#stopping ? { type: "stop" } : this.#start());
         if (message.type === "listening") {
           this.#listening.add(worker.id);
           this.#log.event("info", "worker listening", { worker: worker.id, pid: message.pid });
@@ -126,6 +131,10 @@ class Crew {
         reject(new Error("a worker ended before it listened"));
       });
     });
+  }
+
+  #start(): ToWorker {
+    return { type: "start", config: this.#config, storeIdentity: this.#storeIdentity };
   }
 
   /** `worker` is `undefined` where one did not even listen. */
@@ -164,8 +173,9 @@ function tell(worker: Worker, message: ToWorker): void {
 export async function runWorker(): Promise<number> {
   // Told before anything is served, so that a stop that comes early is not missed.
   const stopping = stopAsked();
-  const config = await Promise.race([started(), stopping]);
-  if (config === undefined) return 0;
+  const start = await Promise.race([started(), stopping]);
+  if (start === undefined) return 0;
+  const { config, storeIdentity: identity } = start;
   const log = createLog({ level: config.log.level, worker: cluster.worker?.id ?? 0 });
   const crash = (error: unknown): void => {
     log.failure("the worker failed and ends", error);
@@ -179,7 +189,7 @@ export async function runWorker(): Promise<number> {
   });
   answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
   try {
-    const store = await openStore(config.store, settleBus());
+    const store = await openStore(config.store, { bus: settleBus(), identity });
     const serving = await createServing(config, { store, metrics, log });
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
     await stopping;
@@ -197,12 +207,12 @@ export async function runWorker(): Promise<number> {
  * Asks, because a message that the primary sends by itself may come while this program is still loading, when nobody
  * listens, and would be lost.
  */
-function started(): Promise<GatewayConfig> {
+function started(): Promise<ToWorker & { type: "start" }> {
   return new Promise((resolve) => {
     const onMessage = (message: ToWorker): void => {
       if (message.type !== "start") return;
       process.off("message", onMessage);
-      resolve(message.config);
+      resolve(message);
     };
     process.on("message", onMessage);
     void say({ type: "up" });

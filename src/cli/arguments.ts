@@ -59,7 +59,7 @@ The token is taken from IDEMPOTENCY_GATEWAY_ADMIN_TOKEN or from the configuratio
 
 Exit status:
   0  done
-  1  refused, or the gateway does not answer
+  1  refused, not confirmed, or the gateway does not answer
   2  the command line or the configuration is not understood
 `;
 
@@ -72,13 +72,18 @@ export function readCommand(words: readonly string[]): Read {
     return unclear(error instanceof Error ? error.message : "not understood");
   }
   const { values, positionals } = parsed;
-  if (values.help === true || positionals.length === 0) return { kind: "help" };
-  const limit = values.all === true ? Infinity : Number(values.limit ?? DEFAULT_LIMIT);
-  if (!(limit === Infinity || (Number.isInteger(limit) && limit > 0))) {
+  if (values.help === true) return { kind: "help" };
+  const { state, route, limit = String(DEFAULT_LIMIT), all = false } = values;
+  if (!/^[1-9]\d{0,8}$/u.test(limit)) {
     return unclear("--limit takes a whole number from 1; --all lists all of them");
   }
-  const command = commandOf(positionals, { state: values.state, route: values.route, limit });
+  if (state !== undefined && !STATES.includes(state)) {
+    return unclear(`--state takes one of ${STATES.join(", ")}`);
+  }
+  const command = commandOf(positionals, { state, route, limit: all ? Infinity : Number(limit) });
   if (typeof command === "string") return unclear(command);
+  const strange = Object.keys(values).find((name) => !FLAGS[command.kind].includes(name));
+  if (strange !== undefined) return unclear(`${command.kind} takes no --${strange}`);
   return {
     kind: "asked",
     command,
@@ -91,6 +96,16 @@ export function readCommand(words: readonly string[]): Read {
   };
 }
 
+const STATES: readonly string[] = ["in-flight", "completed", "unknown"];
+
+const EVERYWHERE = ["json", "admin", "config"];
+const FLAGS: Readonly<Record<Command["kind"], readonly string[]>> = {
+  list: [...EVERYWHERE, "state", "route", "limit", "all"],
+  show: EVERYWHERE,
+  forget: [...EVERYWHERE, "yes"],
+  resolve: [...EVERYWHERE, "yes"],
+};
+
 const OPTIONS = {
   state: { type: "string" },
   route: { type: "string" },
@@ -102,6 +117,8 @@ const OPTIONS = {
   config: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const;
+
+const COMMANDS = "list, show, resolve and forget";
 
 function unclear(problem: string): Read {
   return { kind: "unclear", problem };
@@ -117,7 +134,7 @@ function commandOf(
     return id === undefined ? { kind: "list", ...list } : "list takes flags alone";
   }
   if (name !== "show" && name !== "forget" && name !== "resolve") {
-    return `"${name}" is no command; there are list, show, resolve and forget`;
+    return name === undefined ? `say which of ${COMMANDS}` : `"${name}" is none of ${COMMANDS}`;
   }
   if (!/^[0-9a-f]{64}$/u.test(id ?? "")) {
     return `${name} takes a record id: 64 lower-case hex digits, as in Idempotency-Record`;

@@ -1,8 +1,7 @@
 /** The records API of a running gateway, as seen from outside: one call each, and refusals in the gateway's words. */
 
-import { once } from "node:events";
-import { request, type IncomingMessage } from "node:http";
-import { text as textOf } from "node:stream/consumers";
+import { request, type ClientRequest, type IncomingMessage } from "node:http";
+import { z } from "zod";
 
 export interface Place {
   /** As configured: where it listens. */
@@ -12,15 +11,29 @@ export interface Place {
   readonly token: string;
 }
 
-/** A record as the API shows it. */
-export type Shown = Readonly<Record<string, unknown>>;
+const PAGE = 1000;
 
-export interface Page {
-  readonly records: readonly Shown[];
+const recordId = z.string().regex(/^[0-9a-f]{64}$/u);
+
+/** A record as the API shows it; of other members only that they are there. */
+const shown = z.looseObject({
+  id: recordId,
+  state: z.string(),
+  route: z.string(),
+  method: z.string(),
+  path: z.string(),
+  createdAt: z.string(),
+});
+
+const page = z.object({
+  records: z.array(shown).max(PAGE),
   /** Ids of what the store cannot read. */
-  readonly damaged?: readonly string[];
-  readonly cursor?: string;
-}
+  damaged: z.array(recordId).max(PAGE).optional(),
+  cursor: z.string().optional(),
+});
+
+export type Shown = z.infer<typeof shown>;
+export type Page = z.infer<typeof page>;
 
 /** Said to whoever has asked. */
 export class Refused extends Error {
@@ -34,8 +47,9 @@ export interface RemoteDesk {
   forget(id: string): Promise<void>;
 }
 
-const PAGE = 1000;
 const TIMEOUT_MS = 15_000;
+/** Of an answer: a full page of the longest paths is smaller. */
+const MOST_BYTES = 32 * 1024 * 1024;
 
 interface Question {
   readonly method: "GET" | "POST" | "DELETE";
@@ -43,30 +57,38 @@ interface Question {
   readonly body?: string;
 }
 
-/** All of it rejects with `Refused`. */
+/** All of it rejects with `Refused`, also where the answer is not one that a gateway gives. */
 export function remoteDesk(place: Place): RemoteDesk {
   const base = `http://${reachable(place.host)}:${place.port}`;
-  const ask = async (question: Question): Promise<unknown> => {
+  const ask = async <Kind extends z.ZodType>(
+    question: Question,
+    expected: Kind,
+  ): Promise<z.infer<Kind>> => {
     const { status, text } = await answerTo(base, question, place.token);
     const said = documentIn(text);
-    if (status === 204 || (status === 200 && said !== undefined)) return said;
+    const read = status === 200 || status === 204 ? expected.safeParse(said) : undefined;
+    if (read?.success === true) return read.data;
     throw new Refused(refusal(status, said, place.token));
   };
   return {
-    page: async (state, cursor) => {
+    page: (state, cursor) => {
       const search = new URLSearchParams({
         limit: String(PAGE),
         ...(state !== undefined && { state }),
         ...(cursor !== undefined && { cursor }),
       });
-      return (await ask({ method: "GET", path: `?${search.toString()}` })) as Page;
+      return ask({ method: "GET", path: `?${search.toString()}` }, page);
     },
-    show: async (id) => (await ask({ method: "GET", path: `/${id}` })) as Shown,
+    show: (id) => ask({ method: "GET", path: `/${id}` }, shown.extend({ id: z.literal(id) })),
     resolve: async (id, outcome) => {
-      await ask({ method: "POST", path: `/${id}/resolve`, body: JSON.stringify({ outcome }) });
+      const done = z.object({ id: z.literal(id), outcome: z.literal(outcome) });
+      await ask(
+        { method: "POST", path: `/${id}/resolve`, body: JSON.stringify({ outcome }) },
+        done,
+      );
     },
     forget: async (id) => {
-      await ask({ method: "DELETE", path: `/${id}` });
+      await ask({ method: "DELETE", path: `/${id}` }, z.undefined());
     },
   };
 }
@@ -91,8 +113,7 @@ async function answerTo(
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const asked = request(`${base}/v1/records${path}`, { method, headers, signal, agent: false });
-    asked.end(body);
-    const [response] = (await once(asked, "response", { signal })) as [IncomingMessage];
+    const response = await responseTo(asked, body);
     return { status: response.statusCode ?? 0, text: await textOf(response) };
   } catch (error) {
     throw new Refused(
@@ -101,9 +122,31 @@ async function answerTo(
   }
 }
 
+function responseTo(asked: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    asked.once("response", resolve);
+    asked.once("error", reject);
+    // An answer that is none, such as a change of protocol, ends here.
+    asked.once("close", () => reject(new Error("no answer")));
+    asked.end(body);
+  });
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).byteLength;
+    if (bytes > MOST_BYTES) throw new Error("too long an answer");
+  }
+  return Buffer.concat(chunks).toString();
+}
+
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "no answer";
-  return "code" in error ? String(error.code) : error.name;
+  if (error.name === "AbortError") return `not within ${TIMEOUT_MS / 1000} s`;
+  return "code" in error ? String(error.code) : error.message;
 }
 
 function documentIn(text: string): object | undefined {

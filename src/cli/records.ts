@@ -5,11 +5,12 @@
 import { loadConfig } from "../config/load.ts";
 import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
 import { Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
-import { linesOf, tableOf } from "./table.ts";
+import { jsonLine, linesOf, printable, tableOf } from "./table.ts";
 
 /** Where the command speaks and hears. */
 export interface Terminal {
-  readonly out: (text: string) => void;
+  /** Resolves when the text is out. */
+  readonly out: (text: string) => Promise<void>;
   readonly err: (text: string) => void;
   /** Somebody watches standard error. */
   readonly watched: boolean;
@@ -29,11 +30,11 @@ export async function runRecords(
 ): Promise<number> {
   const read = readCommand(words);
   if (read.kind === "help") {
-    terminal.out(USAGE);
+    await terminal.out(USAGE);
     return DONE;
   }
   if (read.kind === "unclear") {
-    terminal.err(`records: ${read.problem}\nSee idempotency-gateway records --help.\n`);
+    terminal.err(`records: ${printable(read.problem)}\nSee idempotency-gateway records --help.\n`);
     return NOT_UNDERSTOOD;
   }
   const loaded = loadConfig([...read.place, "--check"], env);
@@ -46,7 +47,7 @@ export async function runRecords(
     return await run(read, remoteDesk(loaded.config.admin), terminal);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    terminal.err(`${error.message}\n`);
+    terminal.err(`${printable(error.message)}\n`);
     return FAILED;
   }
 }
@@ -58,7 +59,7 @@ async function run(asked: Asked, desk: RemoteDesk, terminal: Terminal): Promise<
       return list(command, json, desk, terminal);
     case "show": {
       const record = await desk.show(command.id);
-      terminal.out(json ? `${JSON.stringify(record)}\n` : linesOf(record));
+      await terminal.out(json ? jsonLine(record) : linesOf(record));
       return DONE;
     }
     case "resolve":
@@ -78,9 +79,12 @@ async function list(
   const damaged: string[] = [];
   let looked = 0;
   let cursor: string | undefined;
+  const cursors = new Set<string | undefined>();
   do {
+    cursors.add(cursor);
     const page = await desk.page(state, cursor);
     ({ cursor } = page);
+    if (cursor !== undefined && cursors.has(cursor)) throw new Refused("The pages go in a circle.");
     looked += page.records.length;
     damaged.push(...(page.damaged ?? []));
     found.push(
@@ -90,10 +94,11 @@ async function list(
   } while (cursor !== undefined && found.length < limit);
   if (watched) err(`\r${" ".repeat(60)}\r`);
   const shown = found.slice(0, limit);
-  if (json) out(shown.map((record) => `${JSON.stringify(record)}\n`).join(""));
-  else if (shown.length > 0) out(tableOf(shown, Date.now()));
+  if (json) await out(shown.map(jsonLine).join(""));
+  else if (shown.length > 0) await out(tableOf(shown, Date.now()));
   for (const id of damaged) err(`${id} is damaged and cannot be read; its key gets 503.\n`);
-  if (shown.length === 0) err("No such records.\n");
+  if (shown.length === 0 && looked > 0) err(`None of ${looked} records is of route "${route}".\n`);
+  else if (shown.length === 0) err("No such records.\n");
   else if (cursor !== undefined || found.length > limit) {
     err(`These are the first ${shown.length}; --all lists all of them.\n`);
   }
@@ -121,7 +126,7 @@ async function decide(
     err(`${linesOf(record)}\n${consequence}\n`);
     if (ask === undefined) {
       err("Nobody is there to confirm it: say --yes.\n");
-      return NOT_UNDERSTOOD;
+      return FAILED;
     }
     if ((await ask('Type "yes" to do it: ')).trim() !== "yes") {
       err("Nothing was changed.\n");
@@ -130,6 +135,6 @@ async function decide(
   }
   await (kind === "resolve" ? desk.resolve(id, command.outcome) : desk.forget(id));
   const done = kind === "resolve" ? { id, outcome: command.outcome } : { id, forgotten: true };
-  out(json ? `${JSON.stringify(done)}\n` : `${kind === "resolve" ? "resolved" : "forgotten"}\n`);
+  await out(json ? jsonLine(done) : `${kind === "resolve" ? "resolved" : "forgotten"}\n`);
   return DONE;
 }

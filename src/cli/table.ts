@@ -22,12 +22,14 @@ export function tableOf(records: readonly Shown[], nowMs: number): string {
 export function linesOf(record: Shown): string {
   const members = Object.entries(record);
   const width = Math.max(...members.map(([name]) => name.length));
-  return members.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}\n`).join("");
+  return members
+    .map(([name, value]) => `${printable(name).padEnd(width)}  ${printable(value)}\n`)
+    .join("");
 }
 
 function rowOf(record: Shown, nowMs: number): readonly string[] {
   const { id, state, route, method, path, createdAt } = record;
-  const created = ago(nowMs - Date.parse(String(createdAt)));
+  const created = ago(nowMs - Date.parse(createdAt));
   return [id, state, route, method, path, created, more(record)].map(printable);
 }
 
@@ -50,8 +52,16 @@ export function ago(ms: number): string {
   return `${Math.floor(seconds / size)} ${unit} ago`;
 }
 
-/** A path may hold bytes that a terminal obeys. */
-function printable(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+/** A path may hold bytes that a terminal obeys, and so may the answer of whoever is asked. */
+export function printable(value: unknown): string {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
   return text.replace(/[^\x20-\x7e]/gu, "?");
+}
+
+/** One line of JSON, in ASCII. */
+export function jsonLine(document: object): string {
+  const text = JSON.stringify(document).replace(/[^\x20-\x7e]/g, (char) => {
+    return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+  return `${text}\n`;
 }

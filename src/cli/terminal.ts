@@ -2,24 +2,25 @@
 import { createInterface } from "node:readline/promises";
 import type { Terminal } from "./records.ts";
 
-export function processTerminal(): Terminal {
-  // Whoever reads only the first lines has what was wanted.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === "EPIPE" ? 0 : 1),
-  );
+/** `print` resolves when the text is out, and rejects where it cannot be written. */
+export function processTerminal(print: (text: string) => Promise<void>): Terminal {
   return {
-    out: (text) => void process.stdout.write(text),
+    out: print,
     err: (text) => void process.stderr.write(text),
     watched: process.stderr.isTTY,
-    ask: process.stdin.isTTY
-      ? async (question) => {
-          const lines = createInterface({ input: process.stdin, output: process.stderr });
-          try {
-            return await lines.question(question);
-          } finally {
-            lines.close();
-          }
-        }
-      : undefined,
+    ask: process.stdin.isTTY ? ask : undefined,
   };
+}
+
+/** Nothing where the question was broken off. */
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } catch (error) {
+    if (error instanceof Error && error.name === "AbortError") return "";
+    throw error;
+  } finally {
+    lines.close();
+  }
 }

@@ -95,7 +95,7 @@ export function readArguments(argv: readonly string[]): Arguments {
     if (token.kind === "positional") {
       // What follows an unknown flag is most likely its value: one mistake, told once.
       if (token.index !== unknownAt + 1)
-        problems.push(`argument ${token.index + 1}: not a flag; flags begin with --`);
+        problems.push(`argument ${token.index + 1}: ${strangeWord(token.value)}`);
       continue;
     }
     if (token.kind !== "option") continue;
@@ -117,6 +117,12 @@ export function readArguments(argv: readonly string[]): Arguments {
   }
   const settings = assign(given, (name) => `--${name}`);
   return { ...settings, actions, problems: [...problems, ...settings.problems] };
+}
+
+function strangeWord(word: string): string {
+  return nearest(word, ["records"]) === undefined
+    ? "not a flag; flags begin with --"
+    : 'not a flag; "records" comes before all flags';
 }
 
 function typeOf(name: SettingName): "string" | "boolean" {

@@ -13,34 +13,54 @@ const RESERVE_PART = 1 / 16;
 /** What a record costs besides its body, pages that are copied on write included. */
 const RECORD_BYTES = 64 * 1024;
 
+/** LMDB's: the records, and who writes. Without the second, two processes would write at the same time. */
+const FILES = ["data.mdb", "lock.mdb"];
+
+/**
+ * Which files lie in the directory of a store, for `Room` and for other processes that are to open the same ones.
+ * `undefined` where they are not there. With the device, because a fresh file system counts its inodes from the start.
+ */
+export function identityOf(dir: string): string | undefined {
+  const found = FILES.map((name) => {
+    const stat = statSync(join(dir, name), { bigint: true, throwIfNoEntry: false });
+    return stat && `${stat.dev}:${stat.ino}`;
+  });
+  return found.includes(undefined) ? undefined : found.join(" ");
+}
+
+/** Of a store that is open. */
 export class Room {
   readonly #dir: string;
-  readonly #file: string;
-  readonly #inode: number;
+  readonly #identity: string | undefined;
   #pendingBytes = 0;
 
-  /** Of a store that is open: LMDB's file is there, and has to stay there. */
   constructor(dir: string) {
     this.#dir = dir;
-    this.#file = join(dir, "data.mdb");
-    this.#inode = statSync(this.#file).ino;
+    this.#identity = identityOf(dir);
   }
 
   /** What is wrong; `undefined` where there is room. */
   problem(): string | undefined {
-    if (!this.#stands()) return this.#lost();
+    if (!this.#stands()) return lost(this.#dir);
     return this.#has(0) ? undefined : `The disk of ${this.#dir} is nearly full: make room on it.`;
   }
 
   /**
+   * DANGER: what is written into a removed file is gone with this process, and the key would be executed again; and
+   * where the lock file is another one, nothing keeps two writers apart.
+   * @throws StoreUnavailable when the store's files were removed or replaced
+   */
+  check(): void {
+    if (!this.#stands()) throw new StoreUnavailable(lost(this.#dir), { undone: true });
+  }
+
+  /**
    * Runs a write of a record with a body of this length.
-   * @throws StoreFull when the disk is nearly full, StoreUnavailable when the store's files were removed or replaced;
-   *   nothing was written.
+   * @throws StoreFull when the disk is nearly full; nothing was written.
    */
   async spend<Answer>(bodyBytes: number, write: () => Promise<Answer>): Promise<Answer> {
+    this.check();
     const bytes = bodyBytes + RECORD_BYTES;
-    // DANGER: what is written into a removed file is gone with this process, and the key would be executed again.
-    if (!this.#stands()) throw new StoreUnavailable(this.#lost(), { undone: true });
     if (!this.#has(bytes)) throw new StoreFull("The store's disk is nearly full.");
     // Writes that run at the same time must not count on the same room.
     this.#pendingBytes += bytes;
@@ -52,11 +72,7 @@ export class Room {
   }
 
   #stands(): boolean {
-    return statSync(this.#file, { throwIfNoEntry: false })?.ino === this.#inode;
-  }
-
-  #lost(): string {
-    return `The files of ${this.#dir} were removed or replaced: put them back, and restart the gateway.`;
+    return this.#identity !== undefined && identityOf(this.#dir) === this.#identity;
   }
 
   #has(bytes: number): boolean {
@@ -64,4 +80,8 @@ export class Room {
     const reserve = Math.min(RESERVE_BYTES, blocks * bsize * RESERVE_PART);
     return bavail * bsize - this.#pendingBytes - bytes > reserve;
   }
+}
+
+export function lost(dir: string): string {
+  return `The files of ${dir} were removed or replaced: put them back, and restart the gateway.`;
 }

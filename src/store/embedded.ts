@@ -23,7 +23,7 @@ import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
-import { Room } from "./embedded-room.ts";
+import { identityOf, lost, Room } from "./embedded-room.ts";
 import { SettleHub } from "./signal.ts";
 import { pageOf, readListed } from "./summary.ts";
 
@@ -42,6 +42,8 @@ export interface EmbeddedStoreOptions {
   /** The store's clock, epoch milliseconds; every process of the host must use the same. */
   readonly now?: () => number;
   readonly bus?: SettleBus;
+  /** `identityOf` the files that the other processes have opened: no others are opened, and none are made. */
+  readonly identity?: string;
 }
 
 /** How soon a waiter looks again when another process, without a bus, may have settled the record. */
@@ -66,12 +68,13 @@ interface Databases {
 
 /** @throws StoreUnavailable naming the directory, when it cannot be opened. */
 export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
-  const { dir, timeoutMs, now = Date.now, bus } = options;
+  const { dir, timeoutMs, now = Date.now, bus, identity } = options;
+  if (identity !== undefined && identityOf(dir) !== identity) throw new StoreUnavailable(lost(dir));
   const databases = openDatabases(dir);
   const { env } = databases;
   const records = databases.records.values;
-  const transact = transactor(databases, timeoutMs);
   const room = new Room(dir);
+  const transact = transactor(databases, room, timeoutMs);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
   const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));
@@ -99,6 +102,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   /** Reads see what other processes have committed until now, not the snapshot of an earlier turn. */
   async function read<Answer>(reader: () => Answer): Promise<Answer> {
     try {
+      room.check();
       env.resetReadTxn();
       return reader();
     } catch (error) {
@@ -199,9 +203,10 @@ function openDatabases(dir: string): Databases {
 }
 
 /** Runs bodies inside write transactions, each call settling within the time-out. */
-function transactor({ env }: Databases, timeoutMs: number) {
+function transactor({ env }: Databases, room: Room, timeoutMs: number) {
   let waiting = 0;
   return async function transact<Answer>(body: () => Answer): Promise<Answer> {
+    room.check();
     if (waiting >= MAX_WAITING) {
       throw new StoreUnavailable("Too many calls wait for the store.", { undone: true });
     }

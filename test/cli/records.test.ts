@@ -1,4 +1,9 @@
 /** `idempotency-gateway records`: a gateway's records from the command line, and what is told where it cannot be. */
+import { execFile } from "node:child_process";
+import { createServer as createHttpServer } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import t, { type Test } from "tap";
 import { runRecords, type Terminal } from "../../src/cli/records.ts";
 import { ago, tableOf } from "../../src/cli/table.ts";
@@ -8,6 +13,7 @@ import { configured, spawnGateway } from "../support/gateway-process.ts";
 import { startGateway, tempDir } from "../support/gateway.ts";
 import { startUpstream } from "../support/upstream.ts";
 
+const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 const TOKEN = "an-operators-token";
 
 interface Said {
@@ -24,7 +30,7 @@ async function run(
   let out = "";
   let err = "";
   const code = await runRecords(words, env, {
-    out: (text) => {
+    out: async (text) => {
       out += text;
     },
     err: (text) => {
@@ -79,7 +85,7 @@ t.test("an unknown outcome is found, shown and resolved; then its retry executes
   t.match(await records(["show", id]), { code: 0, out: /^state +unknown$/mu });
 
   const unconfirmed = await records(["resolve", id, "not-executed"]);
-  t.match(unconfirmed, { code: 2, err: /next request with its key will be sent[^]*--yes/u });
+  t.match(unconfirmed, { code: 1, err: /next request with its key will be sent[^]*--yes/u });
   const declined = await records(["resolve", id, "not-executed"], { ask: async () => "y" });
   t.match(declined, { code: 1, err: /Nothing was changed/u });
   t.equal((await ask("/lost/1", "a")).status, 409, "still unknown");
@@ -131,9 +137,8 @@ t.test("lists end where they were told to, go by route, and are JSON for program
   t.match(await records(["list", "--route", "none"]), {
     code: 0,
     out: "",
-    err: "No such records.\n",
+    err: 'None of 6 records is of route "none".\n',
   });
-  t.match(await records(["list", "--state", "lost"]), { code: 1, err: /state must be one of/u });
   t.equal(upstream.count(), 6);
 });
 
@@ -165,7 +170,13 @@ t.test("who may not, and where nobody answers", async (t) => {
 t.test("a command line that is not understood is told, and nothing is asked", async (t) => {
   const id = "0".repeat(64);
   for (const [words, problem] of [
-    [["lst"], /no command/u],
+    [[], /say which of list/u],
+    [["lst"], /none of list/u],
+    [["\u001b[31m"], /"\?\[31m" is none of/u],
+    [["list", "--state", "lost"], /in-flight, completed, unknown/u],
+    [["list", "--limit", "1e3"], /whole number from 1/u],
+    [["list", "--yes"], /list takes no --yes/u],
+    [["show", id, "--state", "unknown"], /show takes no --state/u],
     [["show", "abc"], /64 lower-case hex digits/u],
     [["resolve", id], /executed or not-executed/u],
     [["resolve", id, "perhaps"], /executed or not-executed/u],
@@ -178,8 +189,7 @@ t.test("a command line that is not understood is told, and nothing is asked", as
   ] as const) {
     t.match(await run(words), { code: 2, out: "", err: problem }, words.join(" "));
   }
-  t.match(await run([]), { code: 0, out: /^Usage: idempotency-gateway records/u });
-  t.match(await run(["--help"]), { code: 0, out: /resolve ID not-executed/u });
+  t.match(await run(["--help"]), { code: 0, out: /^Usage: idempotency-gateway records/u });
 });
 
 t.test("nothing that came with a request is obeyed by a terminal", async (t) => {
@@ -196,6 +206,78 @@ t.test("nothing that came with a request is obeyed by a terminal", async (t) => 
     "2 d ago",
   ]);
 });
+
+t.test("an answer that no gateway gives is not believed, and not obeyed", async (t) => {
+  const id = "0".repeat(64);
+  const record = { id, state: "unknown", route: "r", method: "POST", path: "/", createdAt: "" };
+  let reply = "";
+  const other = createServer((socket) => {
+    socket.once("data", () => socket.end(reply));
+    socket.on("error", () => socket.destroy());
+  });
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  t.teardown(() => other.close());
+  const place = ["--admin", `127.0.0.1:${(other.address() as AddressInfo).port}`];
+  const says = (status: string, body: unknown): void => {
+    const text = JSON.stringify(body);
+    reply = `HTTP/1.1 ${status}\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+  };
+  const believed = /no gateway's|No gateway answers/u;
+  for (const [words, status, body] of [
+    [["resolve", id, "executed", "--yes"], "200 OK", { hello: 1 }],
+    [["resolve", id, "executed", "--yes"], "200 OK", { id, outcome: "not-executed" }],
+    [["resolve", id, "executed", "--yes"], "204 No Content", ""],
+    [["forget", id, "--yes"], "200 OK", {}],
+    [["show", id], "200 OK", { ...record, id: "1".repeat(64) }],
+    [["show", id], "200 OK", null],
+    [["show", id], "101 Switching Protocols", ""],
+    [["list"], "200 OK", { records: {} }],
+    [["list"], "200 OK", { records: [{ id }] }],
+    [["list"], "200 OK", { records: [], cursor: { a: 1 } }],
+    [["list"], "200 OK", []],
+  ] as const) {
+    says(status, body);
+    const { code, out, err } = await run([...words, ...place]);
+    t.same([code, out], [1, ""], `${words.join(" ")}: ${status}`);
+    t.match(err, believed);
+  }
+  says("200 OK", { records: [], cursor: "x" });
+  t.match(await run(["list", ...place]), { code: 1, err: /in a circle/u });
+  says("500 Broken", { title: "\u001b[2J", detail: "\r\u009b" });
+  t.match(await run(["list", ...place]), { code: 1, err: "?[2J. ??\n" });
+  says("200 OK", { ...record, "\u001b[31m": "\u202e" });
+  t.match(await run(["show", id, ...place]), { code: 0, out: /^\?\[31m +\?$/mu });
+  t.match(await run(["show", id, "--json", ...place]), { out: /"\\u001b\[31m":"\\u202e"/u });
+});
+
+t.test(
+  "a reader that takes its time gets all of it; one that goes away, what it wanted",
+  async (t) => {
+    const records = Array.from({ length: 1000 }, (_, n) => {
+      const id = n.toString(16).padStart(64, "0");
+      return {
+        id,
+        state: "unknown",
+        route: "r",
+        method: "POST",
+        path: "/p".repeat(50),
+        createdAt: "",
+      };
+    });
+    const other = createHttpServer((_, res) => res.end(JSON.stringify({ records })));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    t.teardown(() => other.close());
+    const { port } = other.address() as AddressInfo;
+    const command = (reader: string): Promise<{ stdout: string }> => {
+      const program = `${process.execPath} ${MAIN} records list --all --json --admin 127.0.0.1:${port}`;
+      return promisify(execFile)("bash", ["-o", "pipefail", "-c", `${program} ${reader}`]);
+    };
+    // It does not read before it is asked for what it got, which is more than a pipe holds.
+    t.equal((await command("| (read -r line; sleep 0.5; wc -l)")).stdout.trim(), "999");
+    t.equal((await command("| head -1")).stdout.split("\n").length, 2);
+    await t.rejects(command("> /dev/full"), { code: 1 });
+  },
+);
 
 t.test("the built program does it, with the address of a configuration", async (t) => {
   const { upstream, ask, place } = await setUp(t);

@@ -46,7 +46,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     packages: ["zod", "yaml", "fastest-levenshtein"],
     builtins: "all",
   },
-  cli: { rooms: ["config"], packages: [], builtins: "all" },
+  cli: { rooms: ["config"], packages: ["zod"], builtins: "all" },
   admin: { rooms: ["core", "config:types"], packages: [], builtins: "all" },
 };
 

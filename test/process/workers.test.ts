@@ -1,8 +1,16 @@
 /** Several workers behave as one gateway: whichever takes the request, and whichever is killed. */
+import { mkdirSync, readdirSync, renameSync, rmdirSync } from "node:fs";
 import http from "node:http";
+import { join } from "node:path";
 import t, { type Test } from "tap";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
-import type { GatewayProcess, Line } from "../support/gateway-process.ts";
+import {
+  configured,
+  startGatewayProcess,
+  type GatewayProcess,
+  type Line,
+} from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
 import { startUpstream } from "../support/upstream.ts";
 import { ask, exchangeWith, gatewayOn, LASTING } from "./store-places.ts";
 
@@ -196,3 +204,34 @@ for (const store of LASTING) {
     },
   );
 }
+
+t.test("a worker that is replaced opens no other store than the others have", async (q) => {
+  const upstream = await startUpstream(q);
+  const dir = join(tempDir(q), "store");
+  const config = configured(q, {
+    listen: { host: "127.0.0.1", port: 0 },
+    admin: { host: "127.0.0.1", port: 0 },
+    upstream: { url: upstream.url },
+    store: { url: `file:${dir}` },
+    workers: 2,
+  });
+  const gateway = await startGatewayProcess(q, config);
+  q.equal((await post(gateway, "a")).header("idempotency-status"), "executed");
+  const [doomed] = await gateway.lines(2, listening);
+
+  renameSync(dir, `${dir}.away`);
+  mkdirSync(dir);
+  process.kill(Number(doomed?.["pid"]), "SIGKILL");
+  await gateway.line("worker did not start");
+  for (let n = 0; n < 5; n += 1) q.equal((await post(gateway, "a")).status, 503);
+  q.equal(upstream.count(), 1, "nobody executes what was executed");
+  q.same(readdirSync(dir), [], "no other store was made");
+
+  rmdirSync(dir);
+  renameSync(`${dir}.away`, dir);
+  await gateway.lines(3, listening);
+  for (let n = 0; n < 5; n += 1) {
+    q.equal((await post(gateway, "a")).header("idempotency-status"), "replayed");
+  }
+  q.equal(upstream.count(), 1, "upstream calls");
+});

@@ -4,7 +4,7 @@ import t, { type Test } from "tap";
 import { Room } from "../../src/store/embedded-room.ts";
 
 function roomIn(t: Test): Room {
-  return new Room(t.testdir({ "data.mdb": "" }));
+  return new Room(t.testdir({ "data.mdb": "", "lock.mdb": "" }));
 }
 
 t.test(
@@ -43,17 +43,19 @@ t.test("writes that run at the same time do not count on the same room", async (
 });
 
 t.test("where the file was removed or replaced nothing is tried", async (t) => {
-  const dir = t.testdir({ "data.mdb": "" });
-  const file = join(dir, "data.mdb");
+  const dir = t.testdir({ "data.mdb": "", "lock.mdb": "" });
   const room = new Room(dir);
-  renameSync(file, `${file}.old`);
   const write = async () => t.fail("tried");
   const refused = { name: "StoreUnavailable", undone: true, message: /removed or replaced/u };
-  await t.rejects(room.spend(0, write), refused);
-  writeFileSync(file, "");
-  await t.rejects(room.spend(0, write), refused, "another file of the same name");
-  t.match(room.problem(), /removed or replaced/u);
-  renameSync(`${file}.old`, file);
-  t.equal(await room.spend(0, async () => "back"), "back");
-  t.equal(room.problem(), undefined);
+  for (const file of [join(dir, "data.mdb"), join(dir, "lock.mdb")]) {
+    renameSync(file, `${file}.old`);
+    await t.rejects(room.spend(0, write), refused, "away");
+    writeFileSync(file, "");
+    await t.rejects(room.spend(0, write), refused, "another one of the same name");
+    t.match(room.problem(), /removed or replaced/u);
+    t.throws(() => room.check(), refused);
+    renameSync(`${file}.old`, file);
+    t.equal(await room.spend(0, async () => "back"), "back");
+    t.equal(room.problem(), undefined);
+  }
 });
