@@ -168,6 +168,8 @@ function openDatabases(dir: string): Databases {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const env: RootDatabase<Buffer, string> = open({
       path: dir,
+      // Left out, a dot in the directory's name (`gateway.d`) makes lmdb take it for a file.
+      noSubdir: false,
       encoding: "binary",
       maxDbs: 8,
       // The default resolves a commit before it is on disk. With one fsync inside the commit, an acknowledged claim

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
@@ -200,4 +200,14 @@ t.test("a directory that cannot be opened is named, with what to do", async (t) 
   t.throws(unopened, {
     message: `The store's directory ${dir} cannot be opened (EEXIST): it must be a directory on a local disk that this user may read and write.`,
   });
+});
+
+t.test("a directory whose name has a dot is a directory, there already or not", async (t) => {
+  const dir = join(tempDir(t), "gateway.d");
+  for (const time of ["new", "there already"]) {
+    const store = createEmbeddedStore({ timeoutMs: 5000, dir });
+    t.equal((await store.claim(claimOf({ id: hex(32) }))).kind, "granted", time);
+    await store.close();
+    t.same(readdirSync(dir).toSorted(), ["data.mdb", "lock.mdb"], time);
+  }
 });
