@@ -1,6 +1,7 @@
 /**
  * nginx with the snippet that is shipped, in front of a real gateway: `nginx -t` accepts it, a retry through it is
- * replayed, and it repeats nothing by itself when the gateway goes away in the middle of a call.
+ * replayed, and it repeats nothing by itself when the gateway goes away in the middle of a call. Of Envoy's file only
+ * the references are followed; Envoy is not run.
  */
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,6 +10,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
 import type { Test } from "tap";
+import { parse } from "yaml";
 import { ROOT } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import { configured, startGatewayProcess } from "../support/gateway-process.ts";
@@ -110,3 +112,23 @@ t.test("nginx repeats nothing when the gateway dies in the middle of a call", as
   t.match(retry.header("idempotency-status"), /^(in-flight|outcome-unknown)$/);
   t.equal(upstream.count(), before + 1, "sent once");
 });
+
+t.test(
+  "Envoy's file: the route leads to a cluster that exists, waits, and repeats nothing",
+  async (t) => {
+    const text = readFileSync(join(ROOT, "deploy/envoy/idempotency-gateway.yaml"), "utf8");
+    const found = new Map<string, unknown[]>();
+    JSON.stringify(parse(text), (name: string, value: unknown) => {
+      found.set(name, [...(found.get(name) ?? []), value]);
+      return value;
+    });
+    const [cluster] = found.get("cluster") ?? [];
+    t.match(found.get("clusters")?.[0], [
+      { name: cluster, load_assignment: { cluster_name: cluster } },
+    ]);
+    t.notOk(found.has("retry_policy") || found.has("hedge_policy"));
+    const [timeout] = found.get("timeout") ?? [];
+    t.ok(Number.parseInt(String(timeout), 10) > 30, "longer than upstream.timeout");
+    t.same(found.get("use_remote_address"), [true]);
+  },
+);
