@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The proof tests drive real programs: spin and a C compiler (the model), nginx and haproxy (other readers of HTTP),
 # slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need the blackbox
-# exporter (readiness), systemd-analyze (the unit) and unzip (the release of Helm). Where one is missing, this installs it
+# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands). Where one is missing, this installs it
 # (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
 set -euo pipefail
 
@@ -9,7 +9,7 @@ set -euo pipefail
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program:package
-needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip"
+needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
 
 missing() {
   local pair
@@ -40,6 +40,6 @@ Missing for the tests: ${packages}
 Install them, then run the tests again:
   Debian, Ubuntu:  sudo apt-get update && sudo apt-get install -y ${packages}
   elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip, iptables, prometheus-blackbox-exporter,
-                   systemd-analyze and unzip
+                   systemd-analyze, unzip, curl and unshare
 HOW
 exit 1
