@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import t from "tap";
 import { parse, parseAllDocuments } from "yaml";
 import { loadConfig } from "../../src/config/load.ts";
+import { BARE } from "../support/bare-node.ts";
 import { ROOT } from "../support/bundled.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -115,9 +116,12 @@ export const o${i}: T${i} = ${JSON.stringify(each, undefined, 1)};`;
   writeFileSync(join(dir, "manifests.ts"), lines.join("\n"));
   const options = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck"];
   const args = [...options, "--module", "nodenext", "--types", "", join(dir, "manifests.ts")];
-  return run(join(ROOT, "node_modules/.bin/tsc"), args).then(
-    ({ stdout }) => stdout,
-    (error: unknown) => (error as { readonly stdout: string }).stdout,
+  return run("env", [...BARE, join(ROOT, "node_modules/.bin/tsc"), ...args]).then(
+    ({ stdout, stderr }) => stdout + stderr,
+    (error: unknown) => {
+      const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
+      return `failed: ${stdout}${stderr}`;
+    },
   );
 }
 

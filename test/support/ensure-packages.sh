@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # The proof tests drive real programs: spin and a C compiler (the model), nginx and haproxy (other readers of HTTP),
 # slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need the blackbox
-# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands). Where one is missing, this installs it
-# (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
+# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands).
+# Where one is missing, this installs it (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
 set -euo pipefail
 
 # Some live in sbin, which is not on everybody's PATH.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program:package
-needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
+needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables"
+needed="$needed prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
 
 missing() {
   local pair
