@@ -1,7 +1,7 @@
 /**
  * A small charges API, the upstream of the demo. Like many a real one it has no notion of idempotency: every POST that
  * reaches it charges again, and it counts. Keeps everything in memory; prints one JSON line when it listens, and one
- * each time that it starts to charge.
+ * each time that it starts to charge. Arguments: a port (any free one), an address (loopback).
  *
  *     POST /v1/charges            201, Location; `?delay=MS` makes it slow (0 to 10000)
  *     GET  /v1/charges            200, {"executions": N, "data": [...]}
@@ -77,8 +77,9 @@ function tell(line: Readonly<Record<string, unknown>>): void {
   stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-server.listen(Number(argv[2] ?? 0), "127.0.0.1", () => {
+const host = argv[3] ?? "127.0.0.1";
+server.listen(Number(argv[2] ?? 0), host, () => {
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  tell({ message: "listening", address: `http://127.0.0.1:${port}` });
+  tell({ message: "listening", address: `http://${host}:${port}` });
 });

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The proof tests drive real programs: spin and a C compiler (the model), nginx and haproxy (other readers of HTTP),
-# slowhttptest (slow clients), ip and iptables (partitions in network namespaces). Where one is missing, this installs it
-# (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
+# slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need the blackbox
+# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands).
+# Where one is missing, this installs it (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
 set -euo pipefail
 
 # Some live in sbin, which is not on everybody's PATH.
@@ -9,6 +10,7 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program:package
 needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables"
+needed="$needed prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
 
 missing() {
   local pair
@@ -24,7 +26,7 @@ packages=$(missing | tr '\n' ' ')
 
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "missing for the tests: ${packages}- installing with apt-get" >&2
-  # nginx and haproxy bring services; on a machine with an init system they must not be started for a test.
+  # Some bring services; on a machine with an init system they must not be started for a test.
   # shellcheck disable=SC2086
   install() {
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
@@ -38,6 +40,7 @@ cat >&2 <<HOW
 Missing for the tests: ${packages}
 Install them, then run the tests again:
   Debian, Ubuntu:  sudo apt-get update && sudo apt-get install -y ${packages}
-  elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip and iptables
+  elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip, iptables, prometheus-blackbox-exporter,
+                   systemd-analyze, unzip, curl and unshare
 HOW
 exit 1

@@ -1,0 +1,112 @@
+/**
+ * docs/deploying.md, the way by hand: its commands are taken out of the page and run as they stand, in a network of their
+ * own, where the usual ports are free; only its directory is another one, and Prometheus scrapes each second. Also, that the
+ * links of the pages on deploying and on alerts lead somewhere.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
+import t from "tap";
+import { ROOT } from "../support/bundled.ts";
+import { tempDir } from "../support/gateway.ts";
+
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+const PAGE = read("docs/deploying.md");
+const SECTION = PAGE.split("\n## By hand on a bare machine\n")[1]?.split("\n## ")[0] ?? "";
+
+t.before(() => {
+  for (const script of ["ensure-redis.sh", "ensure-promtool.sh", "ensure-packages.sh"]) {
+    execFileSync(join(ROOT, "test/support", script), { stdio: ["ignore", "ignore", "inherit"] });
+  }
+});
+
+/** The commands of the section, without what they print, in order. */
+function blocks(): readonly string[] {
+  return [...SECTION.matchAll(/^```(sh|console)\n([^]*?)^```$/gm)].map(([, kind, body = ""]) =>
+    kind === "sh" ? body : commandsOf(body),
+  );
+}
+
+/** Lines that begin with `$ `, and those that go on after a backslash. */
+function commandsOf(session: string): string {
+  const commands: string[] = [];
+  let goesOn = false;
+  for (const line of session.split("\n")) {
+    if (goesOn || line.startsWith("$ ")) {
+      commands.push(line.replace(/^\$ /, ""));
+      goesOn = line.endsWith("\\");
+    }
+  }
+  return commands.join("\n");
+}
+
+t.test("the commands do what the page says, from the start to the retry that runs", async (t) => {
+  const [install = "", start = "", first = "", lose = "", look = "", settle = ""] = blocks();
+  t.match(install, "npm ci");
+  const dir = tempDir(t);
+  // In between somebody at a keyboard waits: for the store, for a scrape, for the charge to begin.
+  const wait = (condition: string): string => `until ${condition} > /dev/null 2>&1; do :; done`;
+  const charges = wait("curl -sf http://127.0.0.1:3000/v1/charges");
+  const script = [
+    "ip link set lo up",
+    start.replace("s/blackbox:", "s/: 10s/: 1s/; s/blackbox:"),
+    wait("curl -sf http://127.0.0.1:9091/readyz"),
+    charges,
+    wait("promtool query instant http://127.0.0.1:9090 probe_success | grep '=> 1'"),
+    first,
+    lose.replace("sleep 1.5", wait("grep ch_2 /tmp/gateway-demo/charges.log")),
+    wait("curl -s http://127.0.0.1:9090/api/v1/alerts | grep firing"),
+    look,
+    settle.replace("charges.ts 3000 &", `charges.ts 3000 &\n${charges}`),
+  ].join("\n");
+  const child = spawn(
+    "unshare",
+    ["--map-root-user", "--net", "bash", "-c", script.replaceAll("/tmp/gateway-demo", dir)],
+    {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "ignore"],
+      // A group of its own, so that nothing of it outlives the test.
+      detached: true,
+    },
+  );
+  const over = once(child, "exit");
+  t.teardown(
+    () => child.pid !== undefined && child.exitCode === null && process.kill(-child.pid, "SIGKILL"),
+  );
+  const said = await text(child.stdout);
+  await over;
+  const statuses = [...said.matchAll(/^Idempotency-Status: (\S+)/gm)].map(([, word]) => word);
+  t.same(statuses, ["executed", "replayed", "executed"]);
+  t.match(said, '{"status":"ready"}');
+  t.match(said, '"code":"outcome-unknown"', "the lost one");
+  t.match(said, '"alertname":"IdempotencyGatewayUnknownOutcomes"');
+  t.match(said, /"records":\[\{"id":"[0-9a-f]{64}","state":"unknown"/);
+  t.match(said, '"outcome":"not-executed"}');
+  t.match(
+    said,
+    '{"executions":1,"data":[{"id":"ch_1","amount":9900',
+    "by the upstream that came back",
+  );
+});
+
+t.test("every link of the pages leads to a file and a heading", async (t) => {
+  const slug = (heading: string): string =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9 -]/g, "")
+      .replaceAll(" ", "-");
+  let links = 0;
+  for (const page of ["docs/deploying.md", "docs/alerts.md"]) {
+    for (const [, path = "", anchor] of read(page).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
+      links += 1;
+      const target = path === "" ? page : join(dirname(page), path);
+      t.ok(existsSync(join(ROOT, target)), target);
+      if (anchor === undefined) continue;
+      const headings = [...read(target).matchAll(/^#+ (.+)$/gm)].map(([, each = ""]) => slug(each));
+      t.ok(headings.includes(anchor), `${target}#${anchor}`);
+    }
+  }
+  t.ok(links > 20);
+});

@@ -1,0 +1,252 @@
+/**
+ * The dashboard and the recording rules against a real Prometheus, which scrapes a real gateway with two workers by the
+ * scrape configuration that is shipped: every query finds data, and a lost answer raises the alert. Grafana itself is
+ * not run; that the dashboard holds together is checked on its JSON.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import type { Test } from "tap";
+import { parse, stringify } from "yaml";
+import { ROOT } from "../support/bundled.ts";
+import { call } from "../support/client.ts";
+import { configured, startGatewayProcess } from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
+import { freePort, until } from "../support/redis-server.ts";
+import { startUpstream } from "../support/upstream.ts";
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly gridPos: {
+    readonly h: number;
+    readonly w: number;
+    readonly x: number;
+    readonly y: number;
+  };
+  readonly datasource?: { readonly uid: string };
+  readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
+}
+
+interface Dashboard {
+  readonly panels: readonly Panel[];
+  readonly templating: {
+    readonly list: readonly { readonly name: string; readonly definition: string }[];
+  };
+}
+
+interface Sample {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [number, string];
+}
+
+interface Rule {
+  readonly record?: string;
+}
+
+const PROMETHEUS = join(ROOT, "deploy/prometheus");
+const DEADLINE_MS = 15_000;
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+const dashboard = JSON.parse(
+  read("deploy/grafana/dashboards/idempotency-gateway.json"),
+) as Dashboard;
+const rules = parse(read("deploy/prometheus/rules.yaml")) as {
+  readonly groups: readonly { readonly rules: readonly Rule[] }[];
+};
+
+t.before(() => {
+  for (const script of ["ensure-promtool.sh", "ensure-packages.sh"]) {
+    execFileSync(join(ROOT, "test/support", script), { stdio: ["ignore", "ignore", "inherit"] });
+  }
+});
+
+/** Every query of the dashboard as Grafana would send it, by what it is for. */
+function queries(): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { title, targets = [] } of dashboard.panels) {
+    for (const { expr, legendFormat } of targets) {
+      const filled = expr
+        .replaceAll(/\$(job|route)/g, ".*")
+        .replaceAll("$__rate_interval", "10s")
+        .replaceAll("$__range", "1m");
+      found.set(`${title} (${legendFormat}): ${expr}`, filled);
+    }
+  }
+  for (const { name, definition } of dashboard.templating.list) {
+    const [, metric = ""] = /^label_values\((\w+), (\w+)\)$/.exec(definition) ?? [];
+    found.set(`variable ${name}`, metric);
+  }
+  for (const { record } of rules.groups.flatMap((group) => group.rules)) {
+    if (record !== undefined) found.set(`recording rule ${record}`, record);
+  }
+  return found;
+}
+
+/** Starts a program that is told its port, and waits until this path of it answers 200. */
+async function start(t: Test, port: number, path: string, command: readonly string[]) {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const over = once(child, "exit");
+  t.teardown(async () => {
+    child.kill("SIGKILL");
+    await over;
+  });
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`${program} ended:\n${said}`);
+    return (await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined))?.status === 200;
+  });
+}
+
+/** The shipped configuration with other addresses, and a scrape each second. */
+async function startPrometheus(t: Test, admin: string) {
+  const [port, blackboxPort] = [await freePort(), await freePort()];
+  const dir = t.testdir();
+  cpSync(PROMETHEUS, dir, { recursive: true });
+  const config = parse(
+    read("deploy/prometheus/prometheus.yaml")
+      .replaceAll("gateway:9091", new URL(admin).host)
+      .replaceAll("blackbox:9115", `127.0.0.1:${blackboxPort}`),
+  ) as { global: Record<string, string> };
+  config.global = { scrape_interval: "1s", evaluation_interval: "1s" };
+  writeFileSync(join(dir, "prometheus.yaml"), stringify(config));
+  await Promise.all([
+    start(t, blackboxPort, "/-/healthy", [
+      "prometheus-blackbox-exporter",
+      `--config.file=${dir}/blackbox.yaml`,
+      `--web.listen-address=127.0.0.1:${blackboxPort}`,
+    ]),
+    start(t, port, "/-/ready", [
+      "prometheus",
+      `--config.file=${dir}/prometheus.yaml`,
+      `--storage.tsdb.path=${dir}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ]),
+  ]);
+  const api = async (path: string): Promise<unknown> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`);
+    const { status, data, error } = (await answer.json()) as Record<string, unknown>;
+    if (status !== "success") throw new Error(`${path}: ${String(error)}`);
+    return data;
+  };
+  return {
+    query: async (expr: string): Promise<readonly Sample[]> => {
+      const data = await api(`query?query=${encodeURIComponent(expr)}`);
+      return (data as { readonly result: readonly Sample[] }).result;
+    },
+    alerts: async (): Promise<readonly string[]> => {
+      const { alerts } = (await api("alerts")) as {
+        alerts: readonly { labels: Record<string, string>; state: string }[];
+      };
+      return alerts
+        .filter(({ state }) => state === "firing")
+        .map(({ labels }) => labels["alertname"] ?? "");
+    },
+  };
+}
+
+const isData = (samples: readonly Sample[]): boolean =>
+  samples.some(({ value }) => value[1] !== "NaN");
+
+t.test("every query of the dashboard and every recording rule finds data", async (t) => {
+  const port = await freePort();
+  const gateway = await startGatewayProcess(t, [
+    ...configured(t, {
+      upstream: { url: `http://127.0.0.1:${port}` },
+      store: { url: `file:${tempDir(t)}` },
+      workers: 2,
+      routes: [
+        { name: "watched", match: { path: "/watched" }, mode: "shadow" },
+        { name: "charges", match: { path: "/*" } },
+      ],
+    }),
+  ]);
+  const { query, alerts } = await startPrometheus(t, gateway.admin);
+
+  const post = async (path: string, key: string, body: string): Promise<string | undefined> => {
+    const headers = { "Idempotency-Key": key };
+    const answer = await call(`${gateway.url}${path}`, { method: "POST", headers, body });
+    return answer.header("idempotency-status");
+  };
+  t.equal(await post("/charge", "early", "1"), "upstream-unreachable");
+  const upstream = await startUpstream(t, { port });
+  upstream.respond((request, _req, res) => {
+    if (request.url === "/lost") res.destroy();
+    else res.end("done");
+  });
+  let rounds = 0;
+  const told = new Set<string>();
+  const round = async (): Promise<void> => {
+    rounds += 1;
+    const key = `key-${rounds}`;
+    const first = await post("/charge", key, "1");
+    const again = await post("/charge", key, "1");
+    const other = await post("/charge", key, "2");
+    told.add([first, again, other, await post("/watched", key, "1")].join());
+  };
+
+  // The counters are seen at 0 first: what happens before a first scrape is no increase.
+  await until(async () => isData(await query("idempotency_gateway_unknown_outcomes_total")));
+  t.equal(await post("/lost", "lost", "1"), "outcome-unknown");
+
+  const asked = queries();
+  t.ok(asked.size > 35, `${asked.size} queries`);
+  const waiting = new Map(asked);
+  const deadlineMs = performance.now() + DEADLINE_MS;
+  await until(async () => {
+    await round();
+    for (const [what, expr] of waiting) {
+      if (isData(await query(expr))) waiting.delete(what);
+      // One that finds nothing is the reason why the others wait.
+      else break;
+    }
+    return waiting.size === 0 || performance.now() > deadlineMs;
+  });
+  t.same([...waiting.keys()], [], "queries that found nothing");
+
+  t.same([...told], ["executed,replayed,key-reused,shadow"]);
+  const outcomes = await query("sum by (outcome) (idempotency_gateway_requests_total)");
+  t.same(
+    new Set(outcomes.map(({ metric }) => metric["outcome"])),
+    new Set([
+      ...["executed", "replayed", "key-reused", "shadow"],
+      ...["outcome-unknown", "upstream-unreachable"],
+    ]),
+  );
+  await until(async () => (await alerts()).length > 0);
+  t.same(new Set(await alerts()), new Set(["IdempotencyGatewayUnknownOutcomes"]));
+  t.equal(
+    upstream.count(),
+    1 + 2 * rounds,
+    "each key once, each shadowed request, and the lost one",
+  );
+});
+
+const overlap = (a: Panel["gridPos"], b: Panel["gridPos"]): boolean =>
+  a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
+
+t.test(
+  "the dashboard's panels stand beside each other and use the provisioned source",
+  async (t) => {
+    const { datasources } = parse(
+      read("deploy/grafana/provisioning/datasources/prometheus.yaml"),
+    ) as {
+      readonly datasources: readonly { readonly uid: string }[];
+    };
+    for (const panel of dashboard.panels) {
+      const { type, title, datasource, gridPos } = panel;
+      if (type !== "row") t.equal(datasource?.uid, datasources[0]?.uid, title);
+      t.ok(gridPos.x + gridPos.w <= 24, title);
+      const under = dashboard.panels.filter(
+        (other) => other !== panel && overlap(gridPos, other.gridPos),
+      );
+      t.same(under, [], `${title} lies over no other`);
+    }
+    const ids = dashboard.panels.map((panel) => panel.id);
+    t.equal(new Set(ids).size, ids.length);
+  },
+);

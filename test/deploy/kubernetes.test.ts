@@ -1,0 +1,308 @@
+/**
+ * The sidecar's base and the Helm chart, rendered by kubectl and helm: every built-in object has the fields of the
+ * Kubernetes API and no others (by the compiler, with the API's types), selectors and ports find each other, and the
+ * gateway's configuration inside is valid. No cluster is asked.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import t from "tap";
+import { parse, parseAllDocuments } from "yaml";
+import { loadConfig } from "../../src/config/load.ts";
+import { BARE } from "../support/bare-node.ts";
+import { ROOT } from "../support/bundled.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Probe {
+  readonly httpGet: { readonly path: string; readonly port: string };
+}
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly restartPolicy?: string;
+  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly startupProbe: Probe;
+  readonly livenessProbe: Probe;
+  readonly readinessProbe: Probe;
+  readonly lifecycle?: unknown;
+  readonly securityContext: unknown;
+}
+
+/** As far as something is asked of it here. */
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels: Labels };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec: {
+    readonly selector: Labels & { readonly matchLabels: Labels };
+    readonly podSelector: { readonly matchLabels: Labels };
+    readonly ports: readonly { readonly name: string; readonly targetPort: string }[];
+    readonly endpoints: readonly { readonly port: string }[];
+    readonly ingress: readonly { readonly ports: readonly { readonly port: string }[] }[];
+    readonly scaleTargetRef: { readonly name: string };
+    readonly groups: unknown;
+    readonly template: {
+      readonly metadata: { readonly labels: Labels };
+      readonly spec: {
+        readonly terminationGracePeriodSeconds: number;
+        readonly securityContext: unknown;
+        readonly initContainers?: readonly Container[];
+        readonly containers: readonly Container[];
+      };
+    };
+  };
+}
+
+const CHART = join(ROOT, "deploy/kubernetes/chart");
+const SIDECAR = join(ROOT, "deploy/kubernetes/sidecar");
+const EVERYTHING = ["autoscaling", "serviceMonitor", "prometheusRule", "dashboard"].flatMap(
+  (part) => ["--set", `${part}.enabled=true`],
+);
+const run = promisify(execFile);
+const read = (...path: string[]): string => readFileSync(join(ROOT, ...path), "utf8");
+const values = parse(read("deploy/kubernetes/chart/values.yaml")) as Readonly<
+  Record<string, unknown>
+>;
+
+let bin = "";
+
+t.before(() => {
+  const stdio: ["ignore", "pipe", "inherit"] = ["ignore", "pipe", "inherit"];
+  execFileSync(join(ROOT, "test/support/ensure-packages.sh"), { stdio });
+  bin = execFileSync(join(ROOT, "test/support/ensure-helm.sh"), { stdio, encoding: "utf8" }).trim();
+});
+
+const tool = (name: string, ...args: string[]) => run(join(bin, name), args);
+
+function manifests(text: string): readonly Manifest[] {
+  return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+}
+
+async function sidecar(): Promise<readonly Manifest[]> {
+  return manifests((await tool("kubectl", "kustomize", SIDECAR)).stdout);
+}
+
+async function chart(...args: string[]): Promise<readonly Manifest[]> {
+  return manifests((await tool("helm", "template", "demo", CHART, ...args)).stdout);
+}
+
+function one(all: readonly Manifest[], kind: string, suffix = ""): Manifest {
+  const found = all.filter((each) => each.kind === kind && each.metadata.name.endsWith(suffix));
+  if (found[0] === undefined) throw new Error(`no ${kind}`);
+  return found[0];
+}
+
+function gatewayOf(deployment: Manifest): Container {
+  const { initContainers = [], containers } = deployment.spec.template.spec;
+  const found = [...initContainers, ...containers].find(({ name }) => name === "gateway");
+  if (found === undefined) throw new Error("no container gateway");
+  return found;
+}
+
+/** What the compiler has against the manifests as objects of the API's types. */
+async function typeErrors(dir: string, all: readonly Manifest[]): Promise<string> {
+  const builtIn = all.filter((each) => !each.apiVersion.startsWith("monitoring.coreos.com/"));
+  const lines = builtIn.map((each, i) => {
+    const group = each.apiVersion.includes("/") ? each.apiVersion : `core/${each.apiVersion}`;
+    const [name, version] = group.split("/");
+    const from = `kubernetes-types/${name?.replace(".k8s.io", "")}/${version}.js`;
+    return `import type { ${each.kind} as T${i} } from "${from}";
+export const o${i}: T${i} = ${JSON.stringify(each, undefined, 1)};`;
+  });
+  writeFileSync(join(dir, "manifests.ts"), lines.join("\n"));
+  const options = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck"];
+  const args = [...options, "--module", "nodenext", "--types", "", join(dir, "manifests.ts")];
+  return run("env", [...BARE, join(ROOT, "node_modules/.bin/tsc"), ...args]).then(
+    ({ stdout, stderr }) => stdout + stderr,
+    (error: unknown) => {
+      const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string };
+      return `failed: ${stdout}${stderr}`;
+    },
+  );
+}
+
+t.test("the objects have the fields of the Kubernetes API and no others", async (t) => {
+  const dir = t.testdir();
+  const all = [...(await sidecar()), ...(await chart(...EVERYTHING))];
+  t.equal(all.length, 16);
+  t.equal(await typeErrors(dir, all), "");
+  const wrong = JSON.parse(
+    JSON.stringify(all).replace('"terminationGracePeriodSeconds"', '"terminationGraceSeconds"'),
+  ) as readonly Manifest[];
+  t.match(
+    await typeErrors(dir, wrong),
+    /"terminationGraceSeconds"' does not exist in type 'PodSpec'/,
+    "it would say",
+  );
+});
+
+for (const [name, render] of [
+  ["sidecar", sidecar],
+  ["chart", () => chart(...EVERYTHING)],
+] as const) {
+  t.test(
+    `${name}: selectors find the pods, ports and probes find the container's ports`,
+    async (t) => {
+      const all = await render();
+      const deployment = one(all, "Deployment");
+      const { template } = deployment.spec;
+      const gateway = gatewayOf(deployment);
+      t.same(gateway.ports, [
+        { name: "http", containerPort: 8080 },
+        { name: "admin", containerPort: 9091 },
+      ]);
+      for (const { kind, spec } of all) {
+        if (kind === "Service") {
+          t.match(template.metadata.labels, spec.selector, kind);
+          for (const port of spec.ports) t.match(port.targetPort, /^(http|admin)$/);
+        }
+        if (kind === "Deployment" || kind === "PodDisruptionBudget") {
+          t.match(template.metadata.labels, spec.selector.matchLabels, kind);
+        }
+        if (kind === "HorizontalPodAutoscaler") {
+          t.equal(spec.scaleTargetRef.name, deployment.metadata.name);
+        }
+      }
+      const { podSelector, ingress } = one(all, "NetworkPolicy").spec;
+      t.match(template.metadata.labels, podSelector.matchLabels);
+      t.same(
+        ingress.flatMap(({ ports }) => ports.map(({ port }) => port)),
+        ["http", "admin"],
+      );
+      t.same(gateway.startupProbe.httpGet, { path: "/livez", port: "admin" });
+      t.same(gateway.livenessProbe.httpGet, { path: "/livez", port: "admin" });
+      t.same(gateway.readinessProbe.httpGet, { path: "/readyz", port: "admin" });
+    },
+  );
+
+  t.test(
+    `${name}: the gateway is nobody's root, writes nothing, and has time to stop`,
+    async (t) => {
+      const deployment = one(await render(), "Deployment");
+      const { spec } = deployment.spec.template;
+      t.match(spec.securityContext, { runAsNonRoot: true });
+      t.match(gatewayOf(deployment).securityContext, {
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ["ALL"] },
+      });
+      t.ok(spec.containers.every((each) => each.lifecycle !== undefined));
+      t.ok(spec.terminationGracePeriodSeconds > 30 + 10, "upstream.timeout and preStop");
+      const { version } = JSON.parse(read("package.json")) as { readonly version: string };
+      t.equal(gatewayOf(deployment).image, `idempotency-gateway:${version}`);
+    },
+  );
+
+  t.test(`${name}: the gateway accepts its configuration`, async (t) => {
+    const { data } = one(await render(), "ConfigMap", "gateway");
+    const dir = t.testdir({ "gateway.yaml": data?.["gateway.yaml"] ?? "" });
+    const loaded = loadConfig(["--config", join(dir, "gateway.yaml")], {
+      IDEMPOTENCY_GATEWAY_STORE: "redis://redis:6379",
+      IDEMPOTENCY_GATEWAY_ADMIN_TOKEN: "token",
+    });
+    t.match(loaded, {
+      kind: "run",
+      config: { listen: { port: 8080 }, admin: { host: "0.0.0.0", port: 9091 } },
+    });
+  });
+}
+
+t.test("the sidecar starts before the app and stops after it", async (t) => {
+  const { initContainers = [] } = one(await sidecar(), "Deployment").spec.template.spec;
+  t.same(
+    initContainers.map(({ name, restartPolicy }) => [name, restartPolicy]),
+    [["gateway", "Always"]],
+  );
+});
+
+t.test("helm has nothing against the chart, and each part can be had or left out", async (t) => {
+  t.match((await tool("helm", "lint", "--strict", CHART)).stdout, "0 chart(s) failed");
+  const kinds = (all: readonly Manifest[]) => all.map(({ kind }) => kind).toSorted();
+  const core = ["ConfigMap", "Deployment", "Service", "Service", "ServiceAccount"];
+  const off = ["networkPolicy", "podDisruptionBudget"];
+  const least = await chart(...off.flatMap((part) => ["--set", `${part}.enabled=false`]));
+  t.same(kinds(least), core);
+  t.same(
+    kinds(await chart(...EVERYTHING)),
+    [
+      ...[...core, "ConfigMap", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget"],
+      ...["PrometheusRule", "ServiceMonitor"],
+    ].toSorted(),
+  );
+});
+
+t.test(
+  "the operator's objects carry the rules, and find the admin service by its port",
+  async (t) => {
+    const all = await chart(...EVERYTHING);
+    const { groups } = parse(read("deploy/prometheus/rules.yaml")) as { readonly groups: unknown };
+    t.same(one(all, "PrometheusRule").spec.groups, groups);
+    const monitor = one(all, "ServiceMonitor").spec;
+    const services = all.filter(({ kind }) => kind === "Service");
+    const found = services.filter(({ metadata }) =>
+      Object.entries(monitor.selector.matchLabels).every(
+        ([label, value]) => metadata.labels[label] === value,
+      ),
+    );
+    t.same(
+      found.map(({ spec }) => spec.ports.map(({ name }) => name)),
+      [monitor.endpoints.map(({ port }) => port)],
+    );
+  },
+);
+
+t.test("the chart's copies of rules and dashboard are copies", async (t) => {
+  const files = join(CHART, "files");
+  t.same(readdirSync(files).toSorted(), ["idempotency-gateway.json", "rules.yaml"]);
+  t.equal(read("deploy/kubernetes/chart/files/rules.yaml"), read("deploy/prometheus/rules.yaml"));
+  t.equal(
+    read("deploy/kubernetes/chart/files/idempotency-gateway.json"),
+    read("deploy/grafana/dashboards/idempotency-gateway.json"),
+  );
+});
+
+t.test(
+  "every value that a template uses is in values.yaml, and every one there is used",
+  async (t) => {
+    const dir = join(CHART, "templates");
+    const text = readdirSync(dir).map((file) => readFileSync(join(dir, file), "utf8"));
+    const found = text.join("\n").matchAll(/\.Values\.([\w.]+\w)/g);
+    const used = new Set([...found].map(([, path = ""]) => path));
+    t.ok(used.size > 20);
+    for (const path of used) {
+      let at: unknown = values;
+      for (const name of path.split(".")) at = (at as Record<string, unknown>)[name];
+      t.not(at, undefined, path);
+    }
+    for (const name of Object.keys(values)) {
+      t.ok(
+        [...used].some((path) => path.split(".")[0] === name),
+        name,
+      );
+    }
+  },
+);
+
+t.test(
+  "values that cannot be right are refused before anything is sent to a cluster",
+  async (t) => {
+    for (const [set, where] of [
+      ["service.port=0", "/service/port"],
+      ["replicaCount=two", "/replicaCount"],
+      ["config.upstream.url=service:3000", "/config/upstream/url"],
+      ["config.admin.port=1", "/config/admin"],
+      ["existingSecret=", "/existingSecret"],
+      ["autoscalling.enabled=true", "additional properties 'autoscalling' not allowed"],
+    ] as const) {
+      const said = await chart("--set", set).then(
+        () => "helm was content",
+        (error: unknown) => (error as { readonly stderr: string }).stderr,
+      );
+      t.match(said, where, set);
+    }
+  },
+);
