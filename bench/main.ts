@@ -1,0 +1,111 @@
+/**
+ * `npm run bench`: measures the gateway against what else one would put there, on loopback, workload by workload, and
+ * writes docs/performance.json, the table in docs/performance.md and docs/performance.svg. `--help` tells its options.
+ */
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { withTeardown, type Teardown } from "../test/support/teardown.ts";
+import { runClosedLoop } from "./closed-loop.ts";
+import { CONTENDERS } from "./contenders.ts";
+import { commit, machine, missing } from "./machine.ts";
+import { runOpenLoop } from "./open-loop.ts";
+import { readOptions, USAGE, type Options } from "./options.ts";
+import { runEcho, runRecords, runStarts } from "./other-workloads.ts";
+import { plotOf } from "./plot.ts";
+import { ROOT } from "./processes.ts";
+import { readResults, writeResults, type Results, type Sample } from "./results.ts";
+import { startSite, type Site } from "./site.ts";
+import { pageOf, targetTable, workloadTable, withTable, type Titles } from "./table.ts";
+import { verdictsOn } from "./targets.ts";
+import { WORKLOADS } from "./workloads.ts";
+
+interface Runnable {
+  readonly name: string;
+  readonly title: string;
+  readonly run: (t: Teardown, site: Site, options: Options, say: Say) => Promise<readonly Sample[]>;
+}
+
+type Say = (text: string) => void;
+
+const RUNNABLE: readonly Runnable[] = [
+  ...WORKLOADS.map((workload): Runnable => {
+    const { name, title } = workload;
+    const run: Runnable["run"] = (t, site, options, tell) =>
+      runClosedLoop(t, site, workload, options, tell);
+    return { name, title, run };
+  }),
+  { name: "latency", title: "open-loop latency at half of the knee", run: runOpenLoop },
+  { name: "records", title: "claim latency as the records grow", run: runRecords },
+  { name: "start", title: "start to listening", run: runStarts },
+  { name: "echo", title: "WebSocket echo, 64 connections", run: runEcho },
+];
+
+const TITLES: Titles = {
+  contenders: new Map(CONTENDERS.map(({ name, title }) => [name, title])),
+  workloads: new Map(RUNNABLE.map(({ name, title }) => [name, title])),
+};
+
+const say: Say = (text) => void process.stdout.write(`${text}\n`);
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    say(`${USAGE}\nworkloads: ${RUNNABLE.map(({ name }) => name).join(", ")}`);
+    say(`contenders: ${CONTENDERS.map(({ name }) => name).join(", ")}`);
+    return 0;
+  }
+  const options = readOptions(args);
+  const docs = `${ROOT}docs/`;
+  if (options.tableOnly) {
+    writeDocs(docs, readResults(`${docs}performance.json`));
+    return 0;
+  }
+  const absent = missing();
+  if (absent.length > 0) {
+    say(
+      `Missing: ${absent.join(", ")}. On Debian: apt-get install --no-install-recommends ${absent.join(" ")}`,
+    );
+    return 2;
+  }
+  const began = performance.now();
+  const measured = await measure(options);
+  say(`\n${targetTable(verdictsOn(measured))}`);
+  say(`\n${Math.round((performance.now() - began) / 1000)} s`);
+  if (!options.print) writeDocs(docs, { ...readResults(`${docs}performance.json`), ...measured });
+  return 0;
+}
+
+async function measure(options: Options): Promise<Results> {
+  const known = new Set(RUNNABLE.map(({ name }) => name));
+  const unknown = options.only.find((name) => !known.has(name));
+  if (unknown !== undefined) throw new Error(`there is no workload "${unknown}"`);
+  const shared = { commit: commit(), machine: machine(), seconds: options.seconds };
+  const results: Record<string, Results[string]> = {};
+  await withTeardown(async (whole) => {
+    const site = await startSite(whole);
+    for (const { name, title, run } of RUNNABLE) {
+      if (options.only.length > 0 && !options.only.includes(name)) continue;
+      say(`\n== ${name}: ${title}`);
+      const samples = await withTeardown((t) => run(t, site, options, say));
+      results[name] = { at: new Date().toISOString(), ...shared, samples };
+      say(workloadTable(results[name], TITLES));
+    }
+  });
+  return results;
+}
+
+/** All three are files of the repository, and formatted as all of them are. */
+function writeDocs(docs: string, results: Results): void {
+  const sorted = Object.fromEntries(
+    RUNNABLE.flatMap(({ name }) => {
+      const found = results[name];
+      return found === undefined ? [] : [[name, found] as const];
+    }),
+  );
+  const [file, page] = [`${docs}performance.json`, `${docs}performance.md`];
+  writeResults(file, sorted);
+  writeFileSync(page, withTable(readFileSync(page, "utf8"), pageOf(sorted, TITLES)));
+  writeFileSync(`${docs}performance.svg`, plotOf(sorted, TITLES));
+  execFileSync("npx", ["oxfmt", page, file], { cwd: ROOT, stdio: "inherit" });
+}
+
+process.exitCode = await main(process.argv.slice(2));
