@@ -70,7 +70,7 @@ export async function runOpenLoop(
 async function kneeOf(url: string, { seconds, warmUpSeconds }: Options): Promise<number> {
   const plan = { url, mode: "unique", path: "/v1/charges", bodyBytes: 250 } as const;
   const shared = { ...plan, connections: CONNECTIONS };
-  await applyLoad({ ...shared, prefix: "warm-knee", seconds: warmUpSeconds });
+  await applyLoad({ ...shared, prefix: "warm-knee", seconds: 3 * warmUpSeconds });
   const { requests, microseconds } = await applyLoad({ ...shared, prefix: "knee", seconds });
   return (requests * 1e6) / microseconds;
 }

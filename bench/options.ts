@@ -11,6 +11,8 @@ export interface Options {
   readonly coldKeys: number;
   readonly recordSizes: readonly number[];
   readonly heldMs: number;
+  /** Which share of the answers may be refusals because the machine is too busy. */
+  readonly tolerated: number;
   /** Prints, and leaves docs/ alone. */
   readonly print: boolean;
   readonly tableOnly: boolean;
@@ -20,10 +22,11 @@ export const USAGE = `npm run bench -- [OPTION]...
   --only NAME,NAME        these workloads; default: all
   --contenders NAME,NAME  these contenders; default: all
   --seconds S             of each timed stretch, whole; default 2
-  --warm-up S             before each, whole; default 1
+  --warm-up S             before each, whole; default 1; thrice that before the first
   --rounds N              default 3
   --cold N                records of the workload "cold"; default 1000000
   --records N,N           sizes at which claims are timed; default 10000,1000000
+  --tolerate SHARE        of answers that may be odd because the machine is busy; default 0.001
   --quick                 --cold 20000 --records 1000,20000
   --print                 print only; docs/ stays as it is
   --table                 measure nothing; write page and plot anew from docs/performance.json
@@ -41,6 +44,7 @@ export function readOptions(args: readonly string[]): Options {
       rounds: { type: "string", default: "3" },
       cold: { type: "string" },
       records: { type: "string" },
+      tolerate: { type: "string", default: "0.001" },
       quick: { type: "boolean", default: false },
       print: { type: "boolean", default: false },
       table: { type: "boolean", default: false },
@@ -58,7 +62,8 @@ export function readOptions(args: readonly string[]): Options {
     rounds: whole("rounds", values.rounds),
     coldKeys: whole("cold", values.cold ?? (values.quick ? "20000" : "1000000")),
     recordSizes: sizes.map((size) => whole("records", size)).toSorted((a, b) => a - b),
-    heldMs: (seconds + warmUpSeconds + 20) * 1000,
+    heldMs: (seconds + 3 * warmUpSeconds + 20) * 1000,
+    tolerated: share("tolerate", values.tolerate),
     print: values.print,
     tableOnly: values.table,
   };
@@ -73,4 +78,10 @@ function whole(name: string, text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number > 0) return number;
   throw new Error(`--${name} takes a whole number above 0, not ${text}.`);
+}
+
+function share(name: string, text: string): number {
+  const number = Number(text);
+  if (number >= 0 && number < 1) return number;
+  throw new Error(`--${name} takes a number from 0 to below 1, not ${text}.`);
 }

@@ -15,15 +15,14 @@ export interface Expected {
   readonly refused: boolean;
 }
 
-/** On a busy machine a store may take longer than a contender waits, which then refuses: told as `odd`, up to this. */
-const TOLERATED = 0.001;
-
 export async function takeSample(
   contender: string,
   started: Started,
   site: Site,
   plan: LoadPlan,
   expected: Expected,
+  /** On a busy machine a store may take longer than a contender waits, which then refuses: told as `odd`, up to here. */
+  tolerated: number,
 ): Promise<Figures> {
   const cpu = (): number => cpuMicroseconds(started.pid);
   const redisCpu = (): number => cpuMicroseconds(site.redis.pid);
@@ -37,7 +36,7 @@ export async function takeSample(
   if (requests === 0) throw wrong("no request was answered");
   if (broken > 0) throw wrong(`${broken} connections broke or timed out`);
   const odd = expected.refused ? requests - notSuccessful : notSuccessful;
-  if (odd > requests * TOLERATED) throw wrong(`${notSuccessful} of ${requests} were refused`);
+  if (odd > requests * tolerated) throw wrong(`${notSuccessful} of ${requests} were refused`);
   // wrk leaves what is in flight at the end, one for each connection, and the stretch before may have left as many.
   const due = expected.executed * requests;
   const slack = expected.executed === 0 ? 0 : 2 * plan.connections + 1 + odd;

@@ -4,6 +4,7 @@
  * for each size. Uses the gateway's own store, without the gateway around it.
  */
 import { randomBytes } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { openStore } from "../../src/drivers.ts";
 import type { Store } from "../../src/core/ports.ts";
 import { bodyOf } from "../load.ts";
@@ -24,6 +25,8 @@ const store = await openStore({
   leaseMs: LEASE_MS,
   replicas: undefined,
 });
+// It is opened before it is connected to Redis.
+while ((await store.problems()).length > 0) await nextTurn();
 let records = 0;
 for (const size of sizes.split(",").map(Number)) {
   const lanes = Array.from({ length: AT_ONCE }, () => fill(size));
