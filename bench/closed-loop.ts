@@ -1,56 +1,40 @@
 /**
- * Runs one closed-loop workload: starts its contenders, checks them, prepares what is to be replayed, and then takes
- * turns: A B C A B C, each time a warm-up and a timed stretch. What it prepares in bulk tells the memory of a record.
+ * Runs one closed-loop workload: prepares what is to be replayed, and then the contenders take turns: A B C A B C, each time a warm-up and a timed stretch. What it prepares in bulk tells the memory of a record.
  */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Teardown } from "../test/support/teardown.ts";
-import { contenderOf, type Contender, type Started } from "./contenders.ts";
-import { checkCorrect, post } from "./correctness.ts";
+import type { Contender, Started } from "./contenders.ts";
+import { post } from "./correctness.ts";
+import type { Entrant } from "./lineup.ts";
 import { applyLoad, bodyOf, type LoadPlan } from "./load.ts";
 import type { Options } from "./options.ts";
 import type { Sample } from "./results.ts";
+import type { Run } from "./run.ts";
 import { takeSample } from "./sample.ts";
 import type { Site } from "./site.ts";
 import type { Workload } from "./workloads.ts";
 
-interface Entrant {
-  readonly contender: Contender;
-  readonly started: Started;
-  /** Told with each sample. */
-  readonly prepared: Readonly<Record<string, number>>;
-}
-
 const PATH = "/v1/charges";
 
-/** A compiler that compiles what is hot needs longer the first time. */
-const FIRST_WARM_UP = 3;
-
 export async function runClosedLoop(
-  t: Teardown,
-  site: Site,
+  { site, lineup, options, say }: Run,
   workload: Workload,
-  options: Options,
-  say: (text: string) => void,
 ): Promise<readonly Sample[]> {
-  const names = workload.contenders.filter((name) => options.isWanted(name));
-  const entrants: Entrant[] = [];
-  for (const name of names) {
-    const contender = contenderOf(name);
-    await site.redis.cli("FLUSHALL");
-    const started = await contender.start(t, site);
-    await checkCorrect(contender, started, site);
-    entrants.push({ contender, started, prepared: {} });
-  }
-  await site.redis.cli("FLUSHALL");
-  for (const [n, entrant] of entrants.entries()) {
-    entrants[n] = { ...entrant, prepared: await prepare(entrant, site, workload, options, say) };
+  const entrants = await lineup.entrants(workload.contenders);
+  const prepared = new Map<Entrant, Readonly<Record<string, number>>>();
+  for (const entrant of entrants) {
+    prepared.set(entrant, await prepare(entrant, site, workload, options, say));
   }
   const samples: Sample[] = [];
   for (let round = 0; round < options.rounds; round += 1) {
-    for (const { contender, started, prepared } of entrants) {
+    for (const entrant of entrants) {
+      const { contender, started } = entrant;
       const figures = await takeTurn(contender, started, site, workload, options, round);
-      samples.push({ contender: contender.name, round, figures: { ...figures, ...prepared } });
+      samples.push({
+        contender: contender.name,
+        round,
+        figures: { ...figures, ...prepared.get(entrant) },
+      });
     }
   }
   return samples;
@@ -78,12 +62,12 @@ async function takeTurn(
     // A later round goes on where the one before may have been, so that a key comes again as late as can be.
     first: Math.floor((round * options.coldKeys) / options.rounds),
   };
-  if (!held) return warmThenTake(name, started, site, plan, workload, options, round);
+  if (!held) return warmThenTake(name, started, site, plan, workload, options);
   const arrived = site.gate.hold();
   const slow = post(started.url, plan.prefix, bodyOf(bodyBytes), plan.path, options.heldMs);
   await arrived;
   try {
-    return await warmThenTake(name, started, site, plan, workload, options, round);
+    return await warmThenTake(name, started, site, plan, workload, options);
   } finally {
     site.gate.release();
     await slow;
@@ -97,11 +81,9 @@ async function warmThenTake(
   plan: LoadPlan,
   { expected, mode }: Workload,
   { warmUpSeconds, tolerated }: Options,
-  round: number,
 ): Promise<Sample["figures"]> {
   const warmUp = mode === "unique" || mode === "mixed" ? `warm-${plan.prefix}` : plan.prefix;
-  const seconds = round === 0 ? FIRST_WARM_UP * warmUpSeconds : warmUpSeconds;
-  await applyLoad({ ...plan, prefix: warmUp, seconds });
+  await applyLoad({ ...plan, prefix: warmUp, seconds: warmUpSeconds });
   return takeSample(name, started, site, plan, expected, tolerated);
 }
 
@@ -126,8 +108,8 @@ async function prepare(
   }
   if (workload.prepared !== "all") return {};
   const bytesBefore = await storeBytes(contender, started, site);
-  const before = await site.executions();
-  for (let done = 0; done < options.coldKeys; done = (await site.executions()) - before) {
+  const before = await site.settled();
+  for (let done = 0; done < options.coldKeys; done = (await site.settled()) - before) {
     say(`  ${contender.name}: ${done} of ${options.coldKeys} records`);
     const { bodyBytes, connections } = workload;
     const shared = { url: started.url, prefix, path: PATH, bodyBytes, connections };

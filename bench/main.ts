@@ -4,17 +4,19 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { withTeardown, type Teardown } from "../test/support/teardown.ts";
+import { withTeardown } from "../test/support/teardown.ts";
 import { runClosedLoop } from "./closed-loop.ts";
 import { CONTENDERS } from "./contenders.ts";
 import { commit, machine, missing } from "./machine.ts";
 import { runOpenLoop } from "./open-loop.ts";
+import { createLineup } from "./lineup.ts";
 import { readOptions, USAGE, type Options } from "./options.ts";
 import { runEcho, runRecords, runStarts } from "./other-workloads.ts";
 import { plotOf } from "./plot.ts";
 import { ROOT } from "./processes.ts";
 import { readResults, writeResults, type Results, type Sample } from "./results.ts";
-import { startSite, type Site } from "./site.ts";
+import type { Run } from "./run.ts";
+import { startSite } from "./site.ts";
 import { pageOf, targetTable, workloadTable, withTable, type Titles } from "./table.ts";
 import { verdictsOn } from "./targets.ts";
 import { WORKLOADS } from "./workloads.ts";
@@ -22,17 +24,13 @@ import { WORKLOADS } from "./workloads.ts";
 interface Runnable {
   readonly name: string;
   readonly title: string;
-  readonly run: (t: Teardown, site: Site, options: Options, say: Say) => Promise<readonly Sample[]>;
+  readonly run: (run: Run) => Promise<readonly Sample[]>;
 }
-
-type Say = (text: string) => void;
 
 const RUNNABLE: readonly Runnable[] = [
   ...WORKLOADS.map((workload): Runnable => {
     const { name, title } = workload;
-    const run: Runnable["run"] = (t, site, options, tell) =>
-      runClosedLoop(t, site, workload, options, tell);
-    return { name, title, run };
+    return { name, title, run: (run) => runClosedLoop(run, workload) };
   }),
   { name: "latency", title: "open-loop latency at half of the knee", run: runOpenLoop },
   { name: "records", title: "claim latency as the records grow", run: runRecords },
@@ -45,7 +43,7 @@ const TITLES: Titles = {
   workloads: new Map(RUNNABLE.map(({ name, title }) => [name, title])),
 };
 
-const say: Say = (text) => void process.stdout.write(`${text}\n`);
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes("--help")) {
@@ -82,10 +80,11 @@ async function measure(options: Options): Promise<Results> {
   const results: Record<string, Results[string]> = {};
   await withTeardown(async (whole) => {
     const site = await startSite(whole);
+    const lineup = createLineup(whole, site, options);
     for (const { name, title, run } of RUNNABLE) {
       if (options.only.length > 0 && !options.only.includes(name)) continue;
       say(`\n== ${name}: ${title}`);
-      const samples = await withTeardown((t) => run(t, site, options, say));
+      const samples = await run({ site, lineup, options, say });
       results[name] = { at: new Date().toISOString(), ...shared, samples };
       say(workloadTable(results[name], TITLES));
     }

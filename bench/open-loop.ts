@@ -2,14 +2,11 @@
  * The workload "latency": every contender gets the same requests at the same rate, half of what the gateway on Redis
  * can answer over 64 connections in the same run, and what counts is what it adds to going to the upstream directly.
  */
-import type { Teardown } from "../test/support/teardown.ts";
-import { contenderOf, type Started } from "./contenders.ts";
-import { checkCorrect } from "./correctness.ts";
 import { applyLoad } from "./load.ts";
 import type { Options } from "./options.ts";
 import { runProgram } from "./programs.ts";
 import type { Sample } from "./results.ts";
-import type { Site } from "./site.ts";
+import type { Run } from "./run.ts";
 
 const KNEE_OF = "gateway-redis";
 const NAMES = ["undici", "nginx-lua", KNEE_OF, "gateway-embedded"];
@@ -24,32 +21,30 @@ interface Latency {
   readonly p999: number;
 }
 
-export async function runOpenLoop(
-  t: Teardown,
-  site: Site,
-  options: Options,
-  say: (text: string) => void,
-): Promise<readonly Sample[]> {
-  const entrants = new Map<string, Started>();
-  for (const name of [
-    "direct",
-    ...NAMES.filter((each) => each === KNEE_OF || options.isWanted(each)),
-  ]) {
-    const contender = contenderOf(name);
-    await site.redis.cli("FLUSHALL");
-    const started = await contender.start(t, site);
-    await checkCorrect(contender, started, site);
-    entrants.set(name, started);
+export async function runOpenLoop({ lineup, options, say }: Run): Promise<readonly Sample[]> {
+  const entrants = await lineup.entrants(["direct", ...NAMES]);
+  const urlOf = (name: string): string | undefined =>
+    entrants.find(({ contender }) => contender.name === name)?.started.url;
+  const knee = urlOf(KNEE_OF);
+  if (knee === undefined || urlOf("direct") === undefined) {
+    say(`  left out: it needs the contenders direct and ${KNEE_OF}`);
+    return [];
   }
-  await site.redis.cli("FLUSHALL");
-  const rate = (await kneeOf(entrants.get(KNEE_OF)?.url ?? "", options)) / 2;
+  const rate = (await kneeOf(knee, options)) / 2;
   say(`  half of the knee: ${Math.round(rate)} requests per second`);
   const samples: Sample[] = [];
   for (let round = 0; round < options.rounds; round += 1) {
     let direct: Latency | undefined;
-    for (const [contender, { url }] of entrants) {
+    for (const entrant of entrants) {
+      const contender = entrant.contender.name;
       const seconds = LENGTH * options.seconds;
-      const args = [url, `open-${contender}-${round}`, rate, seconds, options.warmUpSeconds];
+      const args = [
+        entrant.started.url,
+        `open-${contender}-${round}`,
+        rate,
+        seconds,
+        options.warmUpSeconds,
+      ];
       const found = (await runProgram("open-loop", [...args, CONNECTIONS])) as Latency;
       if (found.broken > 0)
         throw new Error(`${contender}: ${found.broken} requests were not answered well`);
@@ -70,7 +65,7 @@ export async function runOpenLoop(
 async function kneeOf(url: string, { seconds, warmUpSeconds }: Options): Promise<number> {
   const plan = { url, mode: "unique", path: "/v1/charges", bodyBytes: 250 } as const;
   const shared = { ...plan, connections: CONNECTIONS };
-  await applyLoad({ ...shared, prefix: "warm-knee", seconds: 3 * warmUpSeconds });
+  await applyLoad({ ...shared, prefix: "warm-knee", seconds: warmUpSeconds });
   const { requests, microseconds } = await applyLoad({ ...shared, prefix: "knee", seconds });
   return (requests * 1e6) / microseconds;
 }

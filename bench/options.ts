@@ -22,7 +22,7 @@ export const USAGE = `npm run bench -- [OPTION]...
   --only NAME,NAME        these workloads; default: all
   --contenders NAME,NAME  these contenders; default: all
   --seconds S             of each timed stretch, whole; default 2
-  --warm-up S             before each, whole; default 1; thrice that before the first
+  --warm-up S             before each, whole; default 1; five times that when a contender is new
   --rounds N              default 3
   --cold N                records of the workload "cold"; default 1000000
   --records N,N           sizes at which claims are timed; default 10000,1000000
@@ -62,7 +62,7 @@ export function readOptions(args: readonly string[]): Options {
     rounds: whole("rounds", values.rounds),
     coldKeys: whole("cold", values.cold ?? (values.quick ? "20000" : "1000000")),
     recordSizes: sizes.map((size) => whole("records", size)).toSorted((a, b) => a - b),
-    heldMs: (seconds + 3 * warmUpSeconds + 20) * 1000,
+    heldMs: (seconds + warmUpSeconds + 20) * 1000,
     tolerated: share("tolerate", values.tolerate),
     print: values.print,
     tableOnly: values.table,

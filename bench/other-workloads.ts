@@ -1,13 +1,12 @@
 /** What is not closed-loop HTTP load: claims as the records grow, the time to start, WebSocket echo. */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { withTeardown, type Teardown } from "../test/support/teardown.ts";
+import { withTeardown } from "../test/support/teardown.ts";
 import { contenderOf } from "./contenders.ts";
 import { cpuMicroseconds } from "./cpu.ts";
-import type { Options } from "./options.ts";
 import { runProgram } from "./programs.ts";
 import type { Sample } from "./results.ts";
-import type { Site } from "./site.ts";
+import type { Run } from "./run.ts";
 
 interface Claims {
   readonly records: number;
@@ -16,12 +15,7 @@ interface Claims {
 }
 
 /** `claimAtFewest` and `claimAtMost` are the medians at the smallest and the largest size, in microseconds. */
-export async function runRecords(
-  _: Teardown,
-  site: Site,
-  options: Options,
-  say: (text: string) => void,
-): Promise<readonly Sample[]> {
+export async function runRecords({ site, options, say }: Run): Promise<readonly Sample[]> {
   const samples: Sample[] = [];
   for (const store of ["redis", "embedded"] as const) {
     const contender = `gateway-${store}`;
@@ -51,18 +45,15 @@ export async function runRecords(
 }
 
 /** From the start of the process to the first connection that it accepts. */
-export async function runStarts(
-  _: Teardown,
-  site: Site,
-  options: Options,
-): Promise<readonly Sample[]> {
+export async function runStarts({ site, options }: Run): Promise<readonly Sample[]> {
   const names = ["gateway-redis", "gateway-embedded", "nginx-lua"].filter(options.isWanted);
   const samples: Sample[] = [];
   for (let round = 0; round < 3 * options.rounds; round += 1) {
     for (const contender of names) {
       await withTeardown(async (t) => {
-        const { startMs } = await contenderOf(contender).start(t, site);
-        samples.push({ contender, round, figures: { startMs } });
+        const { startMs, pid } = await contenderOf(contender).start(t, site);
+        const startCpuMs = cpuMicroseconds(pid) / 1000;
+        samples.push({ contender, round, figures: { startMs, startCpuMs } });
       });
     }
   }
@@ -71,17 +62,12 @@ export async function runStarts(
 
 const SOCKETS = 64;
 
-export async function runEcho(
-  t: Teardown,
-  site: Site,
-  options: Options,
-): Promise<readonly Sample[]> {
-  const names = ["direct", "nginx", "http-proxy", "gateway-redis"].filter(options.isWanted);
-  const entrants = new Map<string, { readonly url: string; readonly pid: number }>();
-  for (const name of names) entrants.set(name, await contenderOf(name).start(t, site));
+export async function runEcho({ lineup, options }: Run): Promise<readonly Sample[]> {
+  const entrants = await lineup.entrants(["direct", "nginx", "http-proxy", "gateway-redis"]);
   const samples: Sample[] = [];
   for (let round = 0; round < options.rounds; round += 1) {
-    for (const [contender, { url, pid }] of entrants) {
+    for (const { contender, started } of entrants) {
+      const { url, pid } = started;
       const cpu = (): number => cpuMicroseconds(pid);
       let before = 0;
       const args = [
@@ -96,8 +82,12 @@ export async function runEcho(
         else spent = cpu() - before;
       });
       const { echoes, perSecond } = line as { echoes: number; perSecond: number };
-      if (echoes === 0) throw new Error(`${contender}: no message came back`);
-      samples.push({ contender, round, figures: { perSecond, cpuMicroseconds: spent / echoes } });
+      if (echoes === 0) throw new Error(`${contender.name}: no message came back`);
+      samples.push({
+        contender: contender.name,
+        round,
+        figures: { perSecond, cpuMicroseconds: spent / echoes },
+      });
     }
   }
   return samples;

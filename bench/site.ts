@@ -9,6 +9,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
 import { call } from "../test/support/client.ts";
@@ -23,6 +24,8 @@ export interface Site {
   readonly redis: RedisServer;
   /** How many requests the upstream has got so far, the ones that ask this not counted. */
   executions(): Promise<number>;
+  /** The same, once it stands still: what a contender has taken it may send on after its clients have left. */
+  settled(): Promise<number>;
   readonly gate: Gate;
 }
 
@@ -34,6 +37,8 @@ export interface Gate {
 }
 
 const CONTENDERS = fileURLToPath(new URL("contenders/", import.meta.url));
+
+const STANDING_MS = 200;
 
 export async function startSite(t: Teardown): Promise<Site> {
   const dir = mkdtempSync(join(tmpdir(), "bench-"));
@@ -51,7 +56,15 @@ export async function startSite(t: Teardown): Promise<Site> {
     asked += 1;
     return Number(total) - asked;
   };
-  return { dir, upstream, redis, executions, gate };
+  const settled = async (): Promise<number> => {
+    for (let last = await executions(); ;) {
+      await pause(STANDING_MS);
+      const now = await executions();
+      if (now === last) return now;
+      last = now;
+    }
+  };
+  return { dir, upstream, redis, executions, settled, gate };
 }
 
 /** Starts nginx with a configuration of bench/contenders, in which each `@NAME@` is filled in. */

@@ -24,6 +24,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
   odd: "odd answers",
   rate: "rate per second",
   startMs: "start ms",
+  startCpuMs: "CPU ms until ready",
   storeBytesPerRecord: "bytes per record",
 };
 

@@ -68,7 +68,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: "mixed",
     title: "90 % GET, 10 % guarded first execution",
     mode: "mixed",
-    contenders: ["nginx", "undici", ...GUARDING],
+    contenders: ["undici", ...GUARDING],
   },
   {
     ...first,
@@ -85,7 +85,7 @@ export const WORKLOADS: readonly Workload[] = [
       name: `body-${kib}k`,
       title: `guarded first execution, ${kib} KiB body`,
       bodyBytes: kib * 1024,
-      contenders: ["nginx", "undici", ...GUARDING],
+      contenders: ["undici", ...GUARDING],
     };
   }),
   ...[1, 4, 16, 256].map((connections): Workload => {
@@ -94,7 +94,7 @@ export const WORKLOADS: readonly Workload[] = [
       name: `connections-${connections}`,
       title: `guarded first execution over ${connections} connection${connections === 1 ? "" : "s"}`,
       connections,
-      contenders: ["undici", ...GUARDING],
+      contenders: ["nginx-lua", "gateway-redis"],
     };
   }),
 ];

@@ -1,0 +1,56 @@
+/**
+ * The contenders that are running: each is started when it is first asked for, checked, warmed up for long, and stays
+ * for the workloads to come. All that is up and not loaded waits.
+ */
+import type { Teardown } from "../test/support/teardown.ts";
+import { contenderOf, type Contender, type Started } from "./contenders.ts";
+import { checkCorrect } from "./correctness.ts";
+import { applyLoad } from "./load.ts";
+import type { Options } from "./options.ts";
+import type { Site } from "./site.ts";
+
+export interface Entrant {
+  readonly contender: Contender;
+  readonly started: Started;
+}
+
+export interface Lineup {
+  /** Those of `names` that are wanted, in their order; on an empty Redis. */
+  entrants(names: readonly string[]): Promise<readonly Entrant[]>;
+}
+
+/** A compiler that compiles what is hot needs longer the first time. */
+const FIRST_WARM_UP = 5;
+
+export function createLineup(t: Teardown, site: Site, options: Options): Lineup {
+  const running = new Map<string, Entrant>();
+  const start = async (name: string): Promise<Entrant> => {
+    const contender = contenderOf(name);
+    await site.redis.cli("FLUSHALL");
+    const started = await contender.start(t, site);
+    await checkCorrect(contender, started, site);
+    await applyLoad({
+      url: started.url,
+      mode: "unique",
+      prefix: `first-warm-up-${name}`,
+      path: "/v1/charges",
+      bodyBytes: 250,
+      connections: 64,
+      seconds: FIRST_WARM_UP * options.warmUpSeconds,
+    });
+    await site.settled();
+    const entrant = { contender, started };
+    running.set(name, entrant);
+    return entrant;
+  };
+  return {
+    async entrants(names) {
+      const found: Entrant[] = [];
+      for (const name of names.filter((each) => options.isWanted(each))) {
+        found.push(running.get(name) ?? (await start(name)));
+      }
+      await site.redis.cli("FLUSHALL");
+      return found;
+    },
+  };
+}
