@@ -25,7 +25,7 @@ export interface Site {
   /** How many requests the upstream has got so far, the ones that ask this not counted. */
   executions(): Promise<number>;
   /** The same, once it stands still: what a contender has taken it may send on after its clients have left. */
-  settled(): Promise<number>;
+  settled(standingMs?: number): Promise<number>;
   readonly gate: Gate;
 }
 
@@ -56,9 +56,9 @@ export async function startSite(t: Teardown): Promise<Site> {
     asked += 1;
     return Number(total) - asked;
   };
-  const settled = async (): Promise<number> => {
+  const settled = async (standingMs = STANDING_MS): Promise<number> => {
     for (let last = await executions(); ;) {
-      await pause(STANDING_MS);
+      await pause(standingMs);
       const now = await executions();
       if (now === last) return now;
       last = now;
