@@ -22,7 +22,7 @@ export const USAGE = `npm run bench -- [OPTION]...
   --only NAME,NAME        these workloads; default: all
   --contenders NAME,NAME  these contenders; default: all
   --seconds S             of each timed stretch, whole; default 2
-  --warm-up S             before each, whole; default 1; five times that when a contender is new
+  --warm-up S             before each, whole; default 1; as often as it takes when a contender is new
   --rounds N              default 3
   --cold N                records of the workload "cold"; default 1000000
   --records N,N           sizes at which claims are timed; default 10000,1000000
