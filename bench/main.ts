@@ -65,31 +65,45 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   const began = performance.now();
-  const measured = await measure(options);
+  const { measured, failed } = await measure(options);
   say(`\n${targetTable(verdictsOn(measured))}`);
   say(`\n${Math.round((performance.now() - began) / 1000)} s`);
   if (!options.print) writeDocs(docs, { ...readResults(`${docs}performance.json`), ...measured });
-  return 0;
+  for (const failure of failed) say(`failed: ${failure}`);
+  return failed.length === 0 ? 0 : 1;
 }
 
-async function measure(options: Options): Promise<Results> {
+interface Outcome {
+  readonly measured: Results;
+  readonly failed: readonly string[];
+}
+
+/** A workload that fails is told at the end; the others are measured all the same. */
+async function measure(options: Options): Promise<Outcome> {
   const known = new Set(RUNNABLE.map(({ name }) => name));
   const unknown = options.only.find((name) => !known.has(name));
   if (unknown !== undefined) throw new Error(`there is no workload "${unknown}"`);
   const shared = { commit: commit(), machine: machine(), seconds: options.seconds };
   const results: Record<string, Results[string]> = {};
+  const failed: string[] = [];
   await withTeardown(async (whole) => {
     const site = await startSite(whole);
     const lineup = createLineup(whole, site, options);
     for (const { name, title, run } of RUNNABLE) {
       if (options.only.length > 0 && !options.only.includes(name)) continue;
       say(`\n== ${name}: ${title}`);
-      const samples = await run({ site, lineup, options, say });
-      results[name] = { at: new Date().toISOString(), ...shared, samples };
-      say(workloadTable(results[name], TITLES));
+      try {
+        const samples = await run({ site, lineup, options, say });
+        if (samples.length === 0) continue;
+        results[name] = { at: new Date().toISOString(), ...shared, samples };
+        say(workloadTable(results[name], TITLES));
+      } catch (error) {
+        failed.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+        say(failed.at(-1) ?? "");
+      }
     }
   });
-  return results;
+  return { measured: results, failed };
 }
 
 /** All three are files of the repository, and formatted as all of them are. */
