@@ -35,7 +35,8 @@ export function pageOf(results: Results, titles: Titles): string {
     const when = `${at.slice(0, 10)}, ${commit}, ${seconds} s a stretch; ${machine}`;
     return `### ${title}\n\n${workloadTable(measured, titles)}\n\n${when}`;
   });
-  return [targetTable(verdictsOn(results)), ...workloads].join("\n\n");
+  const plot = "![Requests per second of each contender, by workload](performance.svg)";
+  return [targetTable(verdictsOn(results)), plot, ...workloads].join("\n\n");
 }
 
 export function targetTable(verdicts: readonly Verdict[]): string {
