@@ -16,15 +16,14 @@ export const version = packageVersion();
  */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const { stdout } = process;
     const over = (error?: NodeJS.ErrnoException | null): void => {
       if (error && error.code !== "EPIPE") reject(error);
       else resolve();
     };
-    stdout.once("error", over);
-    stdout.write(text, (error) => {
+    process.stdout.once("error", over);
+    process.stdout.write(text, (error) => {
       // The event comes behind the callback, and one that nobody hears would end the process.
-      if (!error) stdout.off("error", over);
+      if (!error) process.stdout.off("error", over);
       over(error);
     });
   });
