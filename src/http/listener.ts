@@ -4,13 +4,13 @@
  * sends ends the process.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { BlockList, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Client, InboundRequest, Observer } from "../core/ports.ts";
 import type { Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { newClient, newRequest } from "./client.ts";
-import { forwardFields, newPeer } from "./headers.ts";
+import { forwardFields, peerFinder, type Peer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
 import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
@@ -65,7 +65,7 @@ class HttpListener implements Listener {
   readonly #tunnel: Tunnel;
   readonly #handler: Handler;
   readonly #observer: Observer;
-  readonly #trusted: BlockList;
+  readonly #peerOf: (socket: Socket) => Peer;
   readonly #server: Server;
   readonly #work = new Work((error) => this.#onBroken(error));
   readonly #turns = new Turns();
@@ -81,7 +81,7 @@ class HttpListener implements Listener {
     this.#tunnel = tunnel;
     this.#handler = handler;
     this.#observer = observer;
-    this.#trusted = blocksOf(options.trustedProxies);
+    this.#peerOf = peerFinder(blocksOf(options.trustedProxies));
     this.#server = this.#newServer();
     this.#sockets = connectionsOf(this.#server);
   }
@@ -177,7 +177,7 @@ class HttpListener implements Listener {
       return;
     }
     const { headers } = head;
-    const peer = newPeer(req.socket.remoteAddress, this.#trusted);
+    const peer = this.#peerOf(req.socket);
     const checked = {
       target: screened.target,
       headers,
@@ -275,7 +275,7 @@ class HttpListener implements Listener {
       refuseSocket(socket, screened, [], req.method);
       return;
     }
-    const peer = newPeer(socket.remoteAddress, this.#trusted);
+    const peer = this.#peerOf(socket);
     const headers = forwardFields(requestHead.headers, peer);
     this.#work.add(async (becomeStream) => {
       // A stream from the beginning: a handshake that was not finished has changed nothing.
