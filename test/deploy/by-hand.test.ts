@@ -63,18 +63,21 @@ t.test("the commands do what the page says, from the start to the retry that run
   ].join("\n");
   const child = spawn(
     "unshare",
-    ["--map-root-user", "--net", "bash", "-c", script.replaceAll("/tmp/gateway-demo", dir)],
+    // With process ids of their own: what the shell has started in the background ends with it.
+    [
+      ...["--map-root-user", "--net", "--pid", "--fork", "--kill-child"],
+      ...["bash", "-c", script.replaceAll("/tmp/gateway-demo", dir)],
+    ],
     {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "ignore"],
-      // A group of its own, so that nothing of it outlives the test.
-      detached: true,
     },
   );
   const over = once(child, "exit");
-  t.teardown(
-    () => child.pid !== undefined && child.exitCode === null && process.kill(-child.pid, "SIGKILL"),
-  );
+  t.teardown(async () => {
+    child.kill("SIGKILL");
+    await over;
+  });
   const said = await text(child.stdout);
   await over;
   const statuses = [...said.matchAll(/^Idempotency-Status: (\S+)/gm)].map(([, word]) => word);
