@@ -27,12 +27,14 @@ export interface Started extends Running {
   readonly storeDir?: string;
 }
 
+/** Whoever guards here keeps its records in Redis; the gateway says for itself where. */
+function named(name: string, title: string, guards: boolean): Omit<Contender, "start"> {
+  return { name, title, guards, ...(guards && { store: "redis" }) };
+}
+
 function nginx(name: string, title: string, file: string, guards: boolean, workers = 1): Contender {
   return {
-    name,
-    title,
-    guards,
-    ...(guards && { store: "redis" as const }),
+    ...named(name, title, guards),
     async start(t, { dir, upstream, redis }) {
       const port = await freePort();
       const values = { PORT: port, UPSTREAM: upstream.port, REDIS: redis.port, WORKERS: workers };
@@ -44,10 +46,7 @@ function nginx(name: string, title: string, file: string, guards: boolean, worke
 function program(name: string, title: string, file: string, guards: boolean): Contender {
   const path = fileURLToPath(new URL(`contenders/${file}`, import.meta.url));
   return {
-    name,
-    title,
-    guards,
-    ...(guards && { store: "redis" as const }),
+    ...named(name, title, guards),
     async start(t, { dir, upstream, redis }) {
       const port = await freePort();
       const args = [String(port), upstream.url, redis.url];

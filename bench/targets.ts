@@ -24,6 +24,11 @@ interface Target {
 
 const GATEWAY = "gateway-redis";
 
+const STORES = [
+  ["redis", "Redis"],
+  ["embedded", "embedded"],
+] as const;
+
 const TARGETS: readonly Target[] = [
   {
     what: "guarded first execution, Redis, one worker: throughput vs nginx + Lua + Redis, one worker",
@@ -81,9 +86,9 @@ const TARGETS: readonly Target[] = [
     figure: ["latency", GATEWAY, "addedP99"],
     over: ["latency", "undici", "addedP99"],
   },
-  ...(["redis", "embedded"] as const).map((store): Target => {
+  ...STORES.map(([store, title]): Target => {
     return {
-      what: `two workers vs one, ${store === "redis" ? "Redis" : "embedded"}: CPU per request`,
+      what: `two workers vs one, ${title}: CPU per request`,
       bound: "at most",
       limit: 1.1,
       figure: ["first", `gateway-${store}-2`, "cpuMicroseconds"],
@@ -97,18 +102,18 @@ const TARGETS: readonly Target[] = [
     unit: "bytes",
     figure: ["cold", GATEWAY, "storeBytesPerRecord"],
   },
-  ...(["redis", "embedded"] as const).map((store): Target => {
+  ...STORES.map(([store, title]): Target => {
     return {
-      what: `claim latency with the most records vs the fewest, ${store === "redis" ? "Redis" : "embedded"}`,
+      what: `claim latency with the most records vs the fewest, ${title}`,
       bound: "at most",
       limit: 1.2,
       figure: ["records", `gateway-${store}`, "claimAtMost"],
       over: ["records", `gateway-${store}`, "claimAtFewest"],
     };
   }),
-  ...(["redis", "embedded"] as const).map((store): Target => {
+  ...STORES.map(([store, title]): Target => {
     return {
-      what: `start to listening, ${store === "redis" ? "Redis" : "embedded"}`,
+      what: `start to listening, ${title}`,
       bound: "at most",
       limit: 400,
       unit: "ms",

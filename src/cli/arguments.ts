@@ -32,6 +32,9 @@ export type Read =
   | { readonly kind: "help" }
   | { readonly kind: "unclear"; readonly problem: string };
 
+/** As in the header `Idempotency-Record`. */
+export const RECORD_ID = /^[0-9a-f]{64}$/u;
+
 const DEFAULT_LIMIT = 100;
 
 export const USAGE = `Usage: idempotency-gateway records COMMAND [FLAG]...
@@ -136,7 +139,7 @@ function commandOf(
   if (name !== "show" && name !== "forget" && name !== "resolve") {
     return name === undefined ? `say which of ${COMMANDS}` : `"${name}" is none of ${COMMANDS}`;
   }
-  if (!/^[0-9a-f]{64}$/u.test(id ?? "")) {
+  if (!RECORD_ID.test(id ?? "")) {
     return `${name} takes a record id: 64 lower-case hex digits, as in Idempotency-Record`;
   }
   if (name !== "resolve") {

@@ -2,6 +2,7 @@
 
 import { request, type ClientRequest, type IncomingMessage } from "node:http";
 import { z } from "zod";
+import { RECORD_ID } from "./arguments.ts";
 
 export interface Place {
   /** As configured: where it listens. */
@@ -13,7 +14,7 @@ export interface Place {
 
 const PAGE = 1000;
 
-const recordId = z.string().regex(/^[0-9a-f]{64}$/u);
+const recordId = z.string().regex(RECORD_ID);
 
 /** A record as the API shows it; of other members only that they are there. */
 const shown = z.looseObject({

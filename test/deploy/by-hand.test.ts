@@ -4,12 +4,12 @@
  * links of the pages on deploying and on alerts lead somewhere.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import t from "tap";
 import { ROOT } from "../support/bundled.ts";
+import { endWith } from "../support/child.ts";
 import { tempDir } from "../support/gateway.ts";
 
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
@@ -73,11 +73,7 @@ t.test("the commands do what the page says, from the start to the retry that run
       stdio: ["ignore", "pipe", "ignore"],
     },
   );
-  const over = once(child, "exit");
-  t.teardown(async () => {
-    child.kill("SIGKILL");
-    await over;
-  });
+  const over = endWith(t, child);
   const said = await text(child.stdout);
   await over;
   const statuses = [...said.matchAll(/^Idempotency-Status: (\S+)/gm)].map(([, word]) => word);

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import t from "tap";
 import { parse } from "yaml";
 import { BARE_NODE } from "../support/bare-node.ts";
+import { endWith } from "../support/child.ts";
 import { ROOT } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import { startGatewayProcess, configured } from "../support/gateway-process.ts";
@@ -126,11 +127,7 @@ t.test("what it runs, run here: a charge is executed once, on a ready store", as
     cwd: ROOT,
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const over = once(upstream, "exit");
-  t.teardown(async () => {
-    upstream.kill("SIGKILL");
-    await over;
-  });
+  void endWith(t, upstream);
   await once(upstream.stdout, "data");
   const [check, code = ""] = service("upstream").healthcheck?.test.slice(2) ?? [];
   t.equal(check, "-e");

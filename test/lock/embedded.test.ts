@@ -14,6 +14,7 @@ import type { Cells, HeldLock, LockAnswer, Locks } from "../../src/core/resource
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
+import { endWith } from "../support/child.ts";
 import { contend, lockWhenFree, newToken, readCount, RESOURCES } from "./contending.ts";
 
 const CHILD = fileURLToPath(new URL("./embedded-child.ts", import.meta.url));
@@ -188,11 +189,7 @@ function another(t: Test, ...args: string[]): { child: ChildProcess; line: Promi
   const child = spawn(process.execPath, ["--import=tsx", CHILD, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const exited = once(child, "exit");
-  t.teardown(async () => {
-    child.kill("SIGKILL");
-    await exited;
-  });
+  void endWith(t, child);
   const line = once(createInterface({ input: child.stdout }), "line");
   return { child, line: line.then(([text]) => JSON.parse(String(text)) as unknown) };
 }
