@@ -4,7 +4,6 @@
  * which completions without a body may use. And of files that somebody has removed it notices nothing at all.
  */
 import { statfsSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { StoreFull, StoreUnavailable } from "../core/ports.ts";
 
 const RESERVE_BYTES = 64 * 1024 * 1024;
@@ -22,7 +21,7 @@ const FILES = ["data.mdb", "lock.mdb"];
  */
 export function identityOf(dir: string): string | undefined {
   const found = FILES.map((name) => {
-    const stat = statSync(join(dir, name), { bigint: true, throwIfNoEntry: false });
+    const stat = statSync(`${dir}/${name}`, { bigint: true, throwIfNoEntry: false });
     return stat && `${stat.dev}:${stat.ino}`;
   });
   return found.includes(undefined) ? undefined : found.join(" ");
@@ -55,11 +54,15 @@ export class Room {
   }
 
   /**
-   * Runs a write of a record with a body of this length.
+   * Runs a write of a record with a body of this length; `undefined`: one that needs no room, or may use the reserve.
    * @throws StoreFull when the disk is nearly full; nothing was written.
    */
-  async spend<Answer>(bodyBytes: number, write: () => Promise<Answer>): Promise<Answer> {
+  async spend<Answer>(
+    bodyBytes: number | undefined,
+    write: () => Promise<Answer>,
+  ): Promise<Answer> {
     this.check();
+    if (bodyBytes === undefined) return write();
     const bytes = bodyBytes + RECORD_BYTES;
     if (!this.#has(bytes)) throw new StoreFull("The store's disk is nearly full.");
     // Writes that run at the same time must not count on the same room.

@@ -10,7 +10,7 @@ import type { Database, RootDatabase } from "lmdb";
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
-import type { CompleteAnswer, Decision, StoredRecord } from "../core/record.ts";
+import type { Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,
@@ -83,6 +83,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   async function change<Answer>(
     id: string,
     decide: (stored: StoredRecord | undefined, nowMs: number) => Decision<Answer>,
+    bodyBytes?: number,
   ): Promise<Answer> {
     const decision = await transact(() => {
       const bytes = records.getBinary(id);
@@ -91,7 +92,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
       const decided = decide(stored, now());
       write(databases.records, id, stored, decided);
       return decided;
-    });
+    }, bodyBytes);
     if (decision.change.kind !== "keep") {
       hub.wake(id);
       bus?.publish(id);
@@ -112,15 +113,14 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
 
   return {
     claim: (request) =>
-      room.spend(0, () =>
-        change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs)),
+      change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs), 0),
+    complete: (id, token, response, retentionMs) =>
+      change(
+        id,
+        (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs),
+        // Without a body it is what keeps a retry from running: the reserve is there for it.
+        response.body?.byteLength,
       ),
-    complete: (id, token, response, retentionMs) => {
-      const done = (): Promise<CompleteAnswer> =>
-        change(id, (stored, nowMs) => decideComplete(stored, token, response, retentionMs, nowMs));
-      // Without a body it is what keeps a retry from running: the reserve is there for it.
-      return response.body === undefined ? done() : room.spend(response.body.byteLength, done);
-    },
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
       change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
@@ -202,11 +202,13 @@ function openDatabases(dir: string): Databases {
   }
 }
 
-/** Runs bodies inside write transactions, each call settling within the time-out. */
+/** Runs bodies inside write transactions, each call settling within the time-out. `bodyBytes` as for `Room.spend`. */
 function transactor({ env }: Databases, room: Room, timeoutMs: number) {
   let waiting = 0;
-  return async function transact<Answer>(body: () => Answer): Promise<Answer> {
-    room.check();
+  return <Answer>(body: () => Answer, bodyBytes?: number): Promise<Answer> =>
+    room.spend(bodyBytes, () => run(body));
+
+  async function run<Answer>(body: () => Answer): Promise<Answer> {
     if (waiting >= MAX_WAITING) {
       throw new StoreUnavailable("Too many calls wait for the store.", { undone: true });
     }
@@ -234,7 +236,7 @@ function transactor({ env }: Databases, room: Room, timeoutMs: number) {
         ? failure
         : new StoreUnavailable(failure.message, { undone: true });
     }
-  };
+  }
 }
 
 function write<Answer>(
