@@ -161,7 +161,7 @@ async function execute(
   if (owned === undefined) {
     return { ...answerKeyless(guarded, about), facts: { ...facts, ...causeOf(guarded.forwarded) } };
   }
-  const settled = await settle(guarded.forwarded, owned, admitted.policy, deps);
+  const settled = await settle(guarded, owned, admitted.policy, deps);
   return {
     ...answerSettled(guarded, settled, about, deps),
     facts: {
