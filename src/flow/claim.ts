@@ -8,6 +8,7 @@ import { unknownPolicy } from "../core/route.ts";
 import type { Admitted, Keyed } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
 import { releaseLater, type Owned } from "./later.ts";
+import { GIVING_BACK_MS, tryUntil } from "./lock.ts";
 import { release } from "./settle.ts";
 
 export type Claimed =
@@ -120,8 +121,10 @@ async function askOnce(
 /** Locks a granted key on the nodes, where there are any. The claim decides; the lock only ever says no. */
 async function confirm(claimed: Claimed, deps: FlowDeps): Promise<Claimed> {
   if (claimed.kind !== "granted" || deps.keyLocks === undefined) return claimed;
+  const { keyLocks, clock, limits } = deps;
   const { owned } = claimed;
-  const answer = await deps.keyLocks.tryLock(owned.id, deps.limits.leaseMs);
+  const untilMs = clock.monotonicMs() + GIVING_BACK_MS;
+  const answer = await tryUntil(untilMs, () => keyLocks.tryLock(owned.id, limits.leaseMs), deps);
   if (answer.kind === "held") return { kind: "granted", owned: { ...owned, keyLock: answer.lock } };
   await release(owned, deps);
   return answer.kind === "busy"
