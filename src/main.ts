@@ -70,7 +70,7 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   const operating = createOperating(config, {
     store,
     log,
-    exposition: () => metrics.exposition(),
+    metrics,
     unready: () => (state === "ready" ? [] : [state]),
   });
   const stopping = stopSignal(log);

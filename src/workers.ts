@@ -44,7 +44,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   const operating = createOperating(config, {
     store,
     log,
-    exposition: () => metrics.exposition(),
+    metrics,
     unready: () => crew.unready(),
   });
   const stopping = stopSignal(log);

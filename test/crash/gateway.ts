@@ -90,7 +90,7 @@ const serving = await createServing(config, { store, metrics, log });
 const operating = createOperating(config, {
   store,
   log,
-  exposition: () => metrics.exposition(),
+  metrics,
   unready: () => [],
 });
 const stopping = stopSignal(log);

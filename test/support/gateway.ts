@@ -134,7 +134,7 @@ async function run(
   const operating = createOperating(config, {
     store,
     log: logger,
-    exposition: () => metrics.exposition(),
+    metrics,
     unready: () => [],
   });
   await ready(store);
