@@ -41,7 +41,8 @@ const HEADERS = {
 /** What answers a path of the console; `undefined`: it is none. */
 export function consolePage(path: string, dir: URL): (() => Promise<AdminReply>) | undefined {
   if (path === "/" || path === "/console") {
-    return async () => ({ status: 302, headers: { Location: "/console/" }, body: "" });
+    // Relative: a proxy may have the port under a path of its own.
+    return async () => ({ status: 302, headers: { Location: "console/" }, body: "" });
   }
   const known = FILES.get(path);
   if (known === undefined) return undefined;

@@ -75,7 +75,6 @@ function follow(): void {
   const [, name = "", rest = ""] = /^#\/([a-z]+)(?:\/([0-9a-f]{64}))?$/.exec(location.hash) ?? [];
   const next = views.get(name) ?? overview;
   open = next;
-  document.title = `${next.title} · idempotency-gateway`;
   for (const [view, link] of links) {
     if (view === next) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -87,6 +86,13 @@ function follow(): void {
   main.replaceChildren(next.node);
   next.enter?.(rest);
   next.update?.(watch.live);
+  tellTitle();
+}
+
+/** In the background the tab's title is all that is seen of the page. */
+function tellTitle(): void {
+  const waiting = badge.hidden || gate !== undefined ? "" : `(${badge.textContent}) `;
+  document.title = `${waiting}${open.title} · idempotency-gateway`;
 }
 
 function changed(live: Live): void {
@@ -101,6 +107,7 @@ function changed(live: Live): void {
   const waiting = live.queue?.records.length ?? 0;
   badge.hidden = waiting === 0;
   badge.textContent = `${waiting}${live.queue?.whole === false ? "+" : ""}`;
+  tellTitle();
   tellHealth(live);
   open.update?.(live);
 }
@@ -142,6 +149,7 @@ function shut(code: string, detail: string): void {
   health.className = "health idle";
   health.textContent = "signed out";
   badge.hidden = true;
+  tellTitle();
   gate.querySelector("input")?.focus();
 }
 

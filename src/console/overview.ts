@@ -51,6 +51,8 @@ export function overviewView(): View {
       const counters = live.samples.at(-1)?.counters;
       if (counters === undefined) return;
       for (const part of [...tiles, ...latencies]) part.update(live);
+      // Somebody is copying a figure: the tables wait.
+      if (getSelection()?.isCollapsed === false) return;
       routes.replaceChildren(routesTable(counters, live.samples));
       store.replaceChildren(...storeParts(counters, live));
     },

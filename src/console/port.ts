@@ -79,9 +79,10 @@ async function ask<T>(method: string, path: string, body?: object): Promise<T> {
   throw new Refused(response.status, code, detail);
 }
 
+/** Relative to the page: a proxy may have the port under a path of its own. */
 async function answered(path: string, request: RequestInit): Promise<Response> {
   try {
-    return await fetch(path, request);
+    return await fetch(`..${path}`, request);
   } catch {
     // The browser does not tell pages why.
     throw new Refused(0, "no-answer", "The gateway does not answer.");

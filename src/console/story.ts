@@ -159,7 +159,7 @@ function end({ expiresAt, createdAt }: RecordView): Step {
 }
 
 function actions(record: RecordView, showAnswers: boolean, changed: () => void): HTMLElement {
-  const answer = element("div");
+  const answer = element("div", { class: "answer" });
   const reveal = button("Show the recorded answer", () => {
     void port.answer(record.id).then(
       (recorded) => answer.replaceChildren(...answerParts(recorded)),

@@ -78,7 +78,7 @@ t.test(
   async (t) => {
     const { ask } = await startPort(t, { token: TOKEN, host: "0.0.0.0" });
     for (const path of ["/", "/console"]) {
-      t.match(await ask(path), { status: 302, headers: { location: "/console/" }, body: "" });
+      t.match(await ask(path), { status: 302, headers: { location: "console/" }, body: "" });
     }
     const types = {
       "": "text/html",
