@@ -1,11 +1,14 @@
 /** What an operator may decide about a record: each decision is asked about first, and says what will follow from it. */
 import { button, element, requestLine } from "./elements.ts";
 import { confirmed, tell, wordsOf } from "./notice.ts";
-import { port } from "./port.ts";
+import { port, Refused } from "./port.ts";
 import type { Outcome, RecordView } from "./wire.ts";
 
 /** Called when something was decided, or when somebody else has been quicker. */
 type Done = () => void;
+
+/** The refusals that say so. */
+const SETTLED: ReadonlySet<string> = new Set(["record-absent", "record-not-unknown"]);
 
 const RESOLUTIONS: readonly {
   readonly outcome: Outcome;
@@ -100,6 +103,8 @@ async function decide(
     tell(told);
   } catch (error) {
     tell(wordsOf(error), "bad");
+    // Whether anything was changed is not known then, and the record stays where it is.
+    if (!(error instanceof Refused && SETTLED.has(error.code))) return;
   }
   done();
 }

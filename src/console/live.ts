@@ -2,27 +2,16 @@
  * What the page knows and keeps asking for: samples of the counters, how things stand, and the queue of unknown
  * outcomes. A page that nobody looks at, or that was paused, asks for nothing.
  */
+import { Lookout, type Queue } from "./lookout.ts";
 import { port, Refused } from "./port.ts";
 import { type Sample, totals, withSample } from "./series.ts";
-import type { RecordView, Status } from "./wire.ts";
+import type { Status } from "./wire.ts";
 
 export const SAMPLE_MS = 2000;
 /** Six minutes. */
 const SAMPLES = 180;
-/** Asking how things stand makes the store write nothing into its files: not with each sample. */
+/** Asking how things stand takes the embedded store's one place to write for a moment: not with each sample. */
 const STATUS_EVERY = 3;
-const QUEUE_MS = 30_000;
-/** Records to a page. Each page takes the store, and with one worker the traffic, less than a millisecond. */
-const PAGE = "200";
-/** Pages that are looked through unasked. */
-const FEW_PAGES = 10;
-
-export interface Queue {
-  readonly records: readonly RecordView[];
-  readonly damaged: readonly string[];
-  /** False: more records are there than were looked through. */
-  readonly whole: boolean;
-}
 
 export interface Live {
   readonly samples: readonly Sample[];
@@ -43,10 +32,9 @@ export class Watch {
   };
   #asked = 0;
   #round = 0;
-  #queueAtMs = 0;
-  #looking = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #changed: (live: Live) => void;
+  readonly #lookout = new Lookout((queue) => this.#put({ queue }));
 
   constructor(changed: (live: Live) => void) {
     this.#changed = changed;
@@ -77,18 +65,14 @@ export class Watch {
     if (!paused) this.start();
   }
 
-  /** Looks for unknown outcomes now. `all`: however many records there are. */
-  async look(all = false): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
-    this.#queueAtMs = Date.now();
-    try {
-      this.#put({ queue: await lookThrough(all ? Infinity : FEW_PAGES) });
-    } catch (error) {
-      this.#fail(error);
-    } finally {
-      this.#looking = false;
-    }
+  /** Looks for unknown outcomes now. */
+  look(): void {
+    this.#lookout.look().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Somebody has decided about it. */
+  settled(id: string): void {
+    this.#lookout.settled(id);
   }
 
   async #ask(): Promise<void> {
@@ -105,8 +89,8 @@ export class Watch {
       this.#put({ samples, status, trouble: undefined });
       const more =
         before !== undefined && totals.unknown(counters) > totals.unknown(before.counters);
-      // A crash makes unknown outcomes that no counter tells: the queue is looked through now and then.
-      if (more || Date.now() - this.#queueAtMs > QUEUE_MS) await this.look();
+      // A crash makes unknown outcomes that no counter tells: they are looked for now and then all the same.
+      if (this.#lookout.due(more)) this.look();
     } catch (error) {
       this.#fail(error);
     }
@@ -121,26 +105,4 @@ export class Watch {
     this.#live = { ...this.#live, ...change };
     this.#changed(this.#live);
   }
-}
-
-async function lookThrough(most: number): Promise<Queue> {
-  const records: RecordView[] = [];
-  const damaged = new Set<string>();
-  let cursor: string | undefined;
-  for (let pages = 0; pages < most; pages += 1) {
-    const page = await port.records({
-      state: "unknown",
-      limit: PAGE,
-      ...(cursor !== undefined && { cursor }),
-    });
-    records.push(...page.records);
-    for (const id of page.damaged ?? []) damaged.add(id);
-    cursor = page.cursor;
-    if (cursor === undefined) break;
-  }
-  return {
-    records: records.sort((a, b) => (a.since ?? "").localeCompare(b.since ?? "")),
-    damaged: [...damaged],
-    whole: cursor === undefined,
-  };
 }

@@ -18,8 +18,14 @@ const watch = new Watch(changed);
 const overview = overviewView();
 const views: ReadonlyMap<string, View> = new Map([
   ["overview", overview],
-  ["unknown", queueView((all) => watch.look(all))],
-  ["records", recordsView(() => watch.live.status?.showAnswers === true)],
+  ["unknown", queueView({ look: () => watch.look(), settled: (id) => watch.settled(id) })],
+  [
+    "records",
+    recordsView({
+      showAnswers: () => watch.live.status?.showAnswers === true,
+      settled: (id) => watch.settled(id),
+    }),
+  ],
   ["routes", routesView()],
 ]);
 

@@ -1,16 +1,22 @@
 /** The queue of unknown outcomes, oldest first: what somebody has to find out about, and the two answers. */
 import { resolveButtons } from "./decisions.ts";
 import { button, element, panel, recordLink, requestLine, table, time } from "./elements.ts";
-import type { Live, Queue } from "./live.ts";
+import type { Live } from "./live.ts";
+import type { Queue } from "./lookout.ts";
 import { REASONS } from "./story.ts";
 import type { View } from "./view.ts";
 import type { RecordView } from "./wire.ts";
-import { shortId } from "./words.ts";
+import { count, shortId } from "./words.ts";
 
-export function queueView(look: (all: boolean) => Promise<void>): View {
+export interface QueueActs {
+  readonly look: () => void;
+  readonly settled: (id: string) => void;
+}
+
+export function queueView({ look, settled }: QueueActs): View {
   const list = element("div", { "aria-live": "polite" });
-  let shown: Queue | undefined;
-  const again = (): void => void look(false);
+  const progress = element("span", { class: "faint" });
+  let drawn = "";
   const node = panel(
     "Unknown outcomes",
     element(
@@ -19,45 +25,46 @@ export function queueView(look: (all: boolean) => Promise<void>): View {
       "These requests may have been executed, and their answers are lost. Find out at the upstream, by route, path and time, and say so: until then a retry gets 409 and nothing is sent.",
     ),
     list,
-    element("div", { class: "actions" }, button("Look again", again)),
+    element("div", { class: "actions" }, button("Look again", look), progress),
   );
   return {
     title: "Unknown",
     node,
-    enter: again,
+    enter: look,
     update({ queue }: Live) {
+      if (queue === undefined) return;
+      progress.textContent = progressOf(queue);
+      const { records, damaged, whole } = queue;
+      const next = JSON.stringify([records, damaged, whole]);
       // Drawn anew only when it has changed: a button that somebody is about to press must not be replaced.
-      if (queue === undefined || JSON.stringify(queue) === JSON.stringify(shown)) return;
-      shown = queue;
+      if (next === drawn) return;
+      drawn = next;
       const held = list.contains(document.activeElement);
-      list.replaceChildren(...contents(queue, look));
+      list.replaceChildren(...contents(queue, settled));
       if (held) (list.querySelector("button") ?? list.querySelector("p"))?.focus();
     },
   };
 }
 
-function contents(queue: Queue, look: (all: boolean) => Promise<void>): readonly Node[] {
+function progressOf({ looked, whole }: Queue): string {
+  if (looked === undefined) return whole ? "All records were looked through." : "";
+  return `Looking: ${count(looked)} records so far…`;
+}
+
+function contents(queue: Queue, settled: (id: string) => void): readonly Node[] {
   const parts: Node[] = [];
   if (queue.records.length > 0) {
-    parts.push(queueTable(queue.records, () => void look(false)));
+    parts.push(queueTable(queue.records, settled));
   } else if (queue.whole) {
     parts.push(element("p", { class: "empty", tabindex: "-1" }, "None. Every outcome is known."));
+  } else {
+    parts.push(element("p", { class: "empty", tabindex: "-1" }, "None so far."));
   }
-  if (queue.damaged.length > 0) parts.push(damaged(queue.damaged));
-  if (!queue.whole) {
-    parts.push(
-      element(
-        "p",
-        { class: "notice", tabindex: "-1" },
-        "There are more records than were looked through. ",
-        button("Look through all of them", () => void look(true)),
-      ),
-    );
-  }
+  if (queue.damaged.length > 0) parts.push(damagedNote(queue.damaged));
   return parts;
 }
 
-function queueTable(records: readonly RecordView[], done: () => void): HTMLElement {
+function queueTable(records: readonly RecordView[], settled: (id: string) => void): HTMLElement {
   return table(
     "Unknown outcomes",
     [
@@ -78,12 +85,12 @@ function queueTable(records: readonly RecordView[], done: () => void): HTMLEleme
         record.reason ?? "",
       ),
       recordLink(record.id),
-      resolveButtons(record, done),
+      resolveButtons(record, () => settled(record.id)),
     ]),
   );
 }
 
-function damaged(ids: readonly string[]): HTMLElement {
+function damagedNote(ids: readonly string[]): HTMLElement {
   return element(
     "p",
     { class: "problem" },

@@ -13,14 +13,24 @@ import { shortId } from "./words.ts";
 const PAGE = "50";
 const RECORD_ID = /^[0-9a-f]{64}$/;
 
-export function recordsView(showAnswers: () => boolean): View {
+export interface RecordsActs {
+  /** Whether the port shows recorded answers at all. */
+  readonly showAnswers: () => boolean;
+  readonly settled: (id: string) => void;
+}
+
+export function recordsView({ showAnswers, settled }: RecordsActs): View {
   const found = element("div", { role: "region", "aria-live": "polite", "aria-label": "Found" });
   const put = (...nodes: readonly Node[]): void => {
     found.replaceChildren(...nodes);
     if (nodes.length > 0) found.scrollIntoView({ block: "nearest" });
   };
   const show = (record: RecordView): void => {
-    put(story(record, showAnswers(), () => void open(record.id)));
+    const again = (): void => {
+      settled(record.id);
+      void open(record.id);
+    };
+    put(story(record, showAnswers(), again));
   };
   const fail = (error: unknown): void => put(element("p", { class: "notice" }, wordsOf(error)));
 

@@ -229,8 +229,9 @@ t.test(
     t.equal(upstream.count(), 3, "what is forgotten executes again");
 
     await page.getByLabel("State").selectOption("completed");
-    await page.getByText("That is all.").waitFor();
-    t.equal(await page.getByRole("table", { name: "Records" }).getByRole("row").count(), 3);
+    const rows = page.getByRole("table", { name: "Records" }).getByRole("row");
+    await rows.nth(2).waitFor();
+    t.equal(await rows.count(), 3, "a heading and two records");
     await page.getByRole("link", { name: "Routes" }).click();
     await page.getByRole("heading", { name: "deployments" }).waitFor();
     t.match(
@@ -326,8 +327,12 @@ t.test(
     const upstream = await startUpstream(t, { answer: { status: 201 } });
     const stage = await startStage(t, upstream.url, { workers: 2 });
     // Each call is a connection of its own, and the workers share them out.
-    for (let n = 0; n < 12; n += 1) await stage.charge(`key-${n % 8}`);
-    t.equal(upstream.count(), 8);
+    // More than are looked through at once.
+    for (let n = 0; n < 13; n += 1) {
+      const keys = Array.from({ length: 10 }, (_, at) => `key-${(n % 12) * 10 + at}`);
+      await Promise.all(keys.map((key) => stage.charge(key)));
+    }
+    t.equal(upstream.count(), 120);
     const { id } = await killMidCall(t, stage, upstream, "lost");
     for (const colorScheme of ["light", "dark"] as const) {
       const tab = await signedIn(stage, {
@@ -336,8 +341,8 @@ t.test(
         hasTouch: true,
       });
       const { page } = tab;
-      await tile(page, "Executed").getByText("8", { exact: true }).waitFor();
-      await tile(page, "Replayed").getByText("4", { exact: true }).waitFor();
+      await tile(page, "Executed").getByText("120", { exact: true }).waitFor();
+      await tile(page, "Replayed").getByText("10", { exact: true }).waitFor();
       await page.getByText("2 of 2 workers").waitFor();
       const ground = (await page.evaluate(
         "getComputedStyle(document.body).backgroundColor",
@@ -356,6 +361,9 @@ t.test(
           t.equal(over, 0, `${view} at ${width}`);
         }
       }
+      await page.goto(`${stage.console}#/unknown`);
+      await page.getByText("All records were looked through.").waitFor();
+      t.match(await page.title(), "(1) Unknown");
       t.strictSame(tab.complaints, []);
     }
   },
