@@ -118,7 +118,8 @@ function changed(live: Live): void {
   open.update?.(live);
 }
 
-function tellHealth({ trouble, status, samples, paused }: Live): void {
+function tellHealth(live: Live): void {
+  const { status, samples } = live;
   const counters = samples.at(-1)?.counters;
   if (status !== undefined && counters !== undefined) {
     const up = span(Date.now() - counters.startedAtSeconds * 1000);
@@ -129,17 +130,19 @@ function tellHealth({ trouble, status, samples, paused }: Live): void {
       `upstream ${status.upstream.url}`,
     ].join(" · ");
   }
-  const [kind, text] =
-    trouble !== undefined
-      ? (["bad", trouble.message] as const)
-      : status?.ready === false
-        ? (["bad", `not ready: ${status.problems.join("; ")}`] as const)
-        : paused || status === undefined
-          ? (["idle", paused ? "paused" : "asking"] as const)
-          : (["good", "ready"] as const);
+  const [kind, text] = healthOf(live);
   if (health.textContent === text) return;
   health.className = `health ${kind}`;
   health.textContent = text;
+}
+
+/** What is known to be wrong with the store says more than the refusal that comes of it. */
+function healthOf({ trouble, status, paused }: Live): readonly ["good" | "bad" | "idle", string] {
+  if (trouble?.code === "no-answer") return ["bad", trouble.message];
+  if (status?.ready === false) return ["bad", `not ready: ${status.problems.join("; ")}`];
+  if (trouble !== undefined) return ["bad", trouble.message];
+  if (paused) return ["idle", "paused"];
+  return status === undefined ? ["idle", "asking"] : ["good", "ready"];
 }
 
 /** Nothing is shown any more, and nothing is asked, until there is a token that is right. */

@@ -29,6 +29,13 @@ export class Refused extends Error {
   }
 }
 
+/** RFC 9457. */
+interface Problem {
+  readonly code?: string;
+  readonly title?: string;
+  readonly detail?: string;
+}
+
 export interface Search {
   readonly key: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
@@ -73,10 +80,14 @@ async function ask<T>(method: string, path: string, body?: object): Promise<T> {
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   if (response.status === 204) return undefined as T;
-  const document = (await response.json()) as T & { code?: string; detail?: string };
+  const document = (await response.json()) as T & Problem;
   if (response.ok) return document;
-  const { code = "no-answer", detail = `The port answered ${response.status}.` } = document;
-  throw new Refused(response.status, code, detail);
+  const {
+    code = "no-answer",
+    title = `The port answered ${response.status}`,
+    detail = "",
+  } = document;
+  throw new Refused(response.status, code, `${title}. ${detail}`.trim());
 }
 
 /** Relative to the page: a proxy may have the port under a path of its own. */

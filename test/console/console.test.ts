@@ -402,6 +402,21 @@ t.test(
   },
 );
 
+t.test("a store that is away and a gateway that has ended are told", async (t) => {
+  const upstream = await startUpstream(t);
+  const store = { url: "redis://127.0.0.1:1" };
+  const stage = await startStage(t, upstream.url, { store }, { token: "" });
+  t.equal((await stage.charge("a")).status, 503);
+  t.equal(upstream.count(), 0);
+  const { page } = await openTab(browser);
+  await page.goto(stage.console);
+  await page.getByText(/^not ready: .*redis/i).waitFor();
+  await page.goto(`${stage.console}#/records/${"0".repeat(64)}`);
+  await page.getByText("Whether a change was made is not known").waitFor();
+  await stage.gateway.end("SIGKILL");
+  await page.getByText("The gateway does not answer.").waitFor();
+});
+
 t.test(
   "another site's page can neither see records nor change them, with or without a token",
   async (t) => {
