@@ -6,9 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { createAdmin } from "./admin/server.ts";
-import { describePolicies, withoutSecrets } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
-import { PACKAGE_ROOT, packageVersion } from "./config/version.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
@@ -21,9 +19,9 @@ import { createListener } from "./http/listener.ts";
 import { createTunnel } from "./http/tunnel.ts";
 import { createUpstream } from "./http/upstream.ts";
 import type { Log } from "./observe/log.ts";
-import { countersOf } from "./observe/counters.ts";
-import type { Metrics } from "./observe/metrics.ts";
+import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
+import { consoleParts } from "./operators.ts";
 
 export interface Address {
   readonly host: string;
@@ -170,40 +168,22 @@ export function createOperating(
   config: GatewayConfig,
   parts: {
     readonly store: Store;
+    readonly snapshot: Metrics["snapshot"];
     readonly log: Log;
-    /** Of all workers. */
-    readonly metrics: Pick<Metrics, "exposition" | "snapshot">;
+    readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
     readonly unready: () => readonly string[];
   },
 ): Half {
-  const { store, log, metrics, unready } = parts;
-  const about = aboutOf(config);
+  const { store, log, exposition, unready } = parts;
   return createAdmin({
     ...config.admin,
+    ...consoleParts(() => config, parts),
     desk: store,
-    consoleDir: new URL("dist/console/", PACKAGE_ROOT),
     problems: async () => [...unready(), ...(await store.problems())],
-    exposition: () => metrics.exposition(),
-    counters: async () => countersOf(await metrics.snapshot()),
-    about: () => about,
-    routes: () => describePolicies(config),
-    policies: () => [...config.routes.map(({ policy }) => policy), config.defaults],
+    exposition,
     audit: (change) => log.event("info", "record changed by an operator", { ...change }),
-    looked: (look) => log.event("info", "recorded answer shown to an operator", { ...look }),
     failure: (message, error) => log.failure(message, error),
     executedRetentionMs: config.defaults.retention.completedMs,
   });
-}
-
-/** For operators' eyes. */
-function aboutOf(config: GatewayConfig): object {
-  const { store, upstream, workers } = withoutSecrets(config);
-  return {
-    version: packageVersion(),
-    node: process.version,
-    workers,
-    store: { url: store.url, timeoutMs: store.timeoutMs, leaseMs: store.leaseMs },
-    upstream: { url: upstream.url, timeoutMs: upstream.timeoutMs },
-  };
 }

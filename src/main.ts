@@ -68,9 +68,10 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   const store = await openStore(config.store);
   const serving = await createServing(config, { store, metrics, log });
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log,
-    metrics,
+    exposition: () => metrics.exposition(),
     unready: () => (state === "ready" ? [] : [state]),
   });
   const stopping = stopSignal(log);

@@ -42,9 +42,10 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   const store = await openStore(config.store);
   const crew = new Crew(config, await storeIdentity(config.store), log);
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log,
-    metrics,
+    exposition: () => metrics.exposition(),
     unready: () => crew.unready(),
   });
   const stopping = stopSignal(log);

@@ -30,7 +30,7 @@ export interface OverviewOptions {
   readonly policies: () => readonly Policy[];
   readonly problems: () => Promise<readonly string[]>;
   /** Whether recorded answers and whole targets may be seen. */
-  readonly showAnswers: boolean;
+  readonly showAnswers: () => boolean;
   /** Called before they are. */
   readonly looked: (look: Look) => void;
 }
@@ -72,7 +72,7 @@ function readable(
           ...options.about(),
           ready: problems.length === 0,
           problems,
-          showAnswers: options.showAnswers,
+          showAnswers: options.showAnswers(),
         });
       };
     default: {
@@ -103,7 +103,7 @@ async function show(
   id: string,
   { desk, showAnswers, looked }: OverviewOptions,
 ): Promise<AdminReply> {
-  if (!showAnswers) {
+  if (!showAnswers()) {
     return problem(
       "not-allowed",
       "Recorded answers are shown only where `admin.showAnswers` is true and `admin.token` is set.",

@@ -40,7 +40,7 @@ export const STANDING = {
   about: () => ({ version: "test" }),
   routes: () => ({ defaults: {}, routes: [] }),
   policies: () => [],
-  showAnswers: false,
+  showAnswers: () => false,
   looked: () => undefined,
 } satisfies Partial<AdminOptions>;
 

@@ -88,9 +88,10 @@ const metrics = createMetrics({ version, routes: config.routes.map(({ policy }) 
 const store = withFailpoints(await openStore(config.store));
 const serving = await createServing(config, { store, metrics, log });
 const operating = createOperating(config, {
+  snapshot: () => metrics.snapshot(),
   store,
   log,
-  metrics,
+  exposition: () => metrics.exposition(),
   unready: () => [],
 });
 const stopping = stopSignal(log);

@@ -132,9 +132,10 @@ async function run(
   const store = between(await openStore(config.store));
   const serving = await createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log: logger,
-    metrics,
+    exposition: () => metrics.exposition(),
     unready: () => [],
   });
   await ready(store);
