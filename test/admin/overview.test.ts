@@ -304,7 +304,7 @@ t.test("a body is cut to what can be read, and shown in base64 where it is no te
   if (record?.state !== "completed") throw new Error("the desk has a completed record");
   let body: Uint8Array | undefined;
   const { ask } = await startPort(t, {
-    showAnswers: true,
+    showAnswers: () => true,
     desk: {
       ...desk,
       inspect: async (id) =>
