@@ -14,7 +14,8 @@ export interface QueueActs {
 }
 
 export function queueView({ look, settled }: QueueActs): View {
-  const list = element("div", { "aria-live": "polite" });
+  const list = element("div", { class: "queue", "aria-live": "polite", tabindex: "-1" });
+  const rows = new Map<string, Row>();
   const progress = element("span", { class: "faint" });
   let drawn = "";
   const node = panel(
@@ -36,12 +37,14 @@ export function queueView({ look, settled }: QueueActs): View {
       progress.textContent = progressOf(queue);
       const { records, damaged, whole } = queue;
       const next = JSON.stringify([records, damaged, whole]);
-      // Drawn anew only when it has changed: a button that somebody is about to press must not be replaced.
       if (next === drawn) return;
       drawn = next;
-      const held = list.contains(document.activeElement);
-      list.replaceChildren(...contents(queue, settled));
-      if (held) (list.querySelector("button") ?? list.querySelector("p"))?.focus();
+      const held = document.activeElement;
+      const inside = list.contains(held);
+      list.replaceChildren(...contents(queue, rowsOf(records, rows, settled)));
+      // The button that somebody is about to press is still the same one. Where its record has gone no other takes its
+      // place: an Enter that comes too late must not decide about the next one.
+      if (inside) (held instanceof HTMLElement && list.contains(held) ? held : list).focus();
     },
   };
 }
@@ -51,43 +54,51 @@ function progressOf({ looked, whole }: Queue): string {
   return `Looking: ${count(looked)} records so far…`;
 }
 
-function contents(queue: Queue, settled: (id: string) => void): readonly Node[] {
+function contents(queue: Queue, rows: readonly Row[]): readonly Node[] {
   const parts: Node[] = [];
-  if (queue.records.length > 0) {
-    parts.push(queueTable(queue.records, settled));
-  } else if (queue.whole) {
-    parts.push(element("p", { class: "empty", tabindex: "-1" }, "None. Every outcome is known."));
+  if (rows.length > 0) {
+    parts.push(table("Unknown outcomes", COLUMNS, rows));
   } else {
-    parts.push(element("p", { class: "empty", tabindex: "-1" }, "None so far."));
+    const words = queue.whole ? "None. Every outcome is known." : "None so far.";
+    parts.push(element("p", { class: "empty" }, words));
   }
   if (queue.damaged.length > 0) parts.push(damagedNote(queue.damaged));
   return parts;
 }
 
-function queueTable(records: readonly RecordView[], settled: (id: string) => void): HTMLElement {
-  return table(
-    "Unknown outcomes",
-    [
-      { label: "Since" },
-      { label: "Request" },
-      { label: "Route" },
-      { label: "Reason" },
-      { label: "Record" },
-      { label: "What happened?" },
-    ],
-    records.map((record) => [
-      time(record.since ?? record.createdAt),
-      requestLine(record.method, record.path, record.query),
-      record.route,
-      element(
-        "span",
-        { class: "reason", title: REASONS[record.reason ?? "crash"] },
-        record.reason ?? "",
-      ),
-      recordLink(record.id),
-      resolveButtons(record, () => settled(record.id)),
-    ]),
+type Row = readonly (Node | string)[];
+
+const COLUMNS = ["Since", "Request", "Route", "Reason", "Record", "What happened?"].map(
+  (label) => ({ label }),
+);
+
+/** The rows that are there already, and new ones. `drawn` is left with these alone. */
+function rowsOf(
+  records: readonly RecordView[],
+  drawn: Map<string, Row>,
+  settled: (id: string) => void,
+): readonly Row[] {
+  const rows = new Map(
+    records.map((record) => {
+      const name = JSON.stringify(record);
+      return [name, drawn.get(name) ?? rowOf(record, settled)];
+    }),
   );
+  drawn.clear();
+  for (const [name, row] of rows) drawn.set(name, row);
+  return [...rows.values()];
+}
+
+function rowOf(record: RecordView, settled: (id: string) => void): Row {
+  const { reason = "crash" } = record;
+  return [
+    time(record.since ?? record.createdAt),
+    requestLine(record.method, record.path, record.query),
+    record.route,
+    element("span", { class: "reason", title: REASONS[reason] }, reason),
+    recordLink(record.id),
+    resolveButtons(record, () => settled(record.id)),
+  ];
 }
 
 function damagedNote(ids: readonly string[]): HTMLElement {

@@ -158,7 +158,19 @@ t.test(
     await page.getByText("None. Every outcome is known.").waitFor();
     t.equal((await stage.charge("lost-too")).header("idempotency-status"), "not-replayable");
     t.strictSame([next.count(), second.next.count()], [2, 0], "nothing is sent again");
-    const told = await stage.gateway.lines(2, ({ msg }) => msg === "record changed by an operator");
+
+    second.next.respond((_call, _req, res) => void res.destroy());
+    await stage.charge("one");
+    await stage.charge("another");
+    const buttons = page.getByRole("button", { name: "It was executed", exact: true });
+    await buttons.nth(1).waitFor();
+    await buttons.first().focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Yes, it was executed" }).click();
+    await buttons.nth(1).waitFor({ state: "detached" });
+    t.equal(await page.evaluate("document.activeElement.className"), "queue", "no other's button");
+    t.equal(second.next.count(), 2);
+    const told = await stage.gateway.lines(3, ({ msg }) => msg === "record changed by an operator");
     t.match(told, [
       { recordId: id, outcome: "not-executed", answer: "done" },
       { recordId: second.id, outcome: "executed", answer: "done" },
@@ -412,7 +424,7 @@ t.test("a store that is away and a gateway that has ended are told", async (t) =
   await page.goto(stage.console);
   await page.getByText(/^not ready: .*redis/i).waitFor();
   await page.goto(`${stage.console}#/records/${"0".repeat(64)}`);
-  await page.getByText("Whether a change was made is not known").waitFor();
+  await page.getByLabel("Found").getByText("The idempotency store cannot be reached.").waitFor();
   await stage.gateway.end("SIGKILL");
   await page.getByText("The gateway does not answer.").waitFor();
 });
