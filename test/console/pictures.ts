@@ -10,6 +10,7 @@ import type { Page } from "playwright-core";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { startUpstream, writeAnswer } from "../support/upstream.ts";
 import { call } from "../support/client.ts";
+import { tempDir } from "../support/gateway.ts";
 import { startBrowser } from "./browser.ts";
 import { startStage, TOKEN, type Stage } from "./stage.ts";
 
@@ -69,7 +70,9 @@ async function busyStage(t: Teardown): Promise<{ stage: Stage; lost: string }> {
       writeAnswer(res, { status: 201, headers, body: `{"id":"ch_${number}"}` });
     },
   });
-  const stage = await startStage(t, upstream.url);
+  // A machine that takes pictures and makes traffic is slow.
+  const store = { url: `file:${tempDir(t)}`, timeout: "2s" };
+  const stage = await startStage(t, upstream.url, { store });
   await stage.charge("lost-1", { body: '{"lost":1}' });
   await stage.charge("lost-2", { body: '{"lost":2}' });
   const deployment = `${stage.gateway.url}/deployments/0d2f4a70-8d0f-4f6e-9c1a-3c5f1d9a7b11`;
