@@ -78,6 +78,13 @@ t.test(
     const gate = upstream.hold();
     const running = stage.charge("b");
     await tile(page, "In flight").getByText("1", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "Records" }).click();
+    await page.getByLabel("State").selectOption("in-flight");
+    await page.getByRole("cell", { name: "in-flight", exact: true }).waitFor();
+    await page.getByRole("table", { name: "Records" }).getByRole("link").click();
+    await page.getByText("No answer yet").waitFor();
+    t.equal(await page.getByRole("button", { name: "Forget this record" }).count(), 0);
+    await page.getByRole("link", { name: "Overview" }).click();
     gate.release();
     await running;
     await tile(page, "In flight").getByText("0", { exact: true }).waitFor();
@@ -92,7 +99,7 @@ t.test(
     const stored = (await page.evaluate(
       "JSON.stringify([localStorage, document.cookie, location.href])",
     )) as string;
-    t.equal(stored, JSON.stringify([{}, "", stage.console]));
+    t.equal(stored, JSON.stringify([{}, "", `${stage.console}#/overview`]));
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByLabel("Admin token").waitFor();
     t.equal(await page.evaluate("sessionStorage.length"), 0);
