@@ -1,10 +1,13 @@
 /**
- * Which store and which locks the configuration asks for. Only those are loaded, each with its package: without Redis
+ * Which store, which locks and which traces the configuration asks for. Only those are loaded, each with its package: without Redis
  * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
  */
-import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
+import type { GatewayConfig, StoreConfig, TracingConfig } from "./config/schema.ts";
+import { packageVersion } from "./config/version.ts";
 import type { NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
+import type { Log } from "./observe/log.ts";
+import type { Tracing } from "./observe/tracing.ts";
 import type { SettleBus } from "./store/embedded.ts";
 import { parseRedisUrl } from "./store/redis-url.ts";
 
@@ -80,6 +83,16 @@ export async function openLocks(
     timeoutMs: LOCK_ROUNDS * store.timeoutMs,
     monotonicMs: ports.monotonicMs,
   });
+}
+
+/** Traces, where the configuration names a collector. OpenTelemetry is loaded only then. */
+export async function openTracing(
+  config: TracingConfig,
+  log: Pick<Log, "event">,
+): Promise<Tracing | undefined> {
+  if (config.endpoint === "") return undefined;
+  const { createTracing } = await import("./observe/tracing.ts");
+  return createTracing({ ...config, version: packageVersion(), log });
 }
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */

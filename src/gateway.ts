@@ -10,10 +10,11 @@ import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
-import { openLocks } from "./drivers.ts";
+import { openLocks, openTracing } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
+import { tracedExchange } from "./flow/traced.ts";
 import { readJson } from "./http/json.ts";
 import { createListener } from "./http/listener.ts";
 import { createTunnel } from "./http/tunnel.ts";
@@ -101,6 +102,7 @@ export async function createServing(
     idleTimeoutMs: listen.idleTimeoutMs,
   });
   const background = new Set<Promise<void>>();
+  const tracing = await openTracing(config.tracing, log);
   const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
@@ -137,7 +139,9 @@ export async function createServing(
       guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),
     },
     tunnel,
-    (request, client) => exchange(request, client, deps),
+    tracing === undefined
+      ? (request, client) => exchange(request, client, deps)
+      : (request, client) => tracedExchange(request, client, deps, tracing),
     observer,
   );
   return {
@@ -151,6 +155,7 @@ export async function createServing(
       await locks.close();
       tunnel.close();
       await upstream.close();
+      await tracing?.close();
     },
   };
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Policy } from "../core/policy.ts";
 import type { RecordDesk } from "../core/ports.ts";
 import type { StoredRecord } from "../core/record.ts";
+import { withoutTraceNote } from "../core/trace.ts";
 import { readJsonBody } from "./body.ts";
 import { absent, isRecordId, viewOf } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
@@ -117,7 +118,8 @@ async function show(
 
 function answerOf(record: StoredRecord): object {
   if (record.state !== "completed" || record.response === undefined) return { answer: null };
-  const { status, headers, body } = record.response;
+  const { status, body } = record.response;
+  const headers = withoutTraceNote(record.response.headers);
   return { answer: { status, headers, body: body === undefined ? null : bodyOf(body) } };
 }
 

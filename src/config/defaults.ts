@@ -65,6 +65,7 @@ export const DEFAULTS = {
   locks: { nodes: [] },
   admin: { host: "127.0.0.1", port: 9091, token: "", showAnswers: false },
   log: { level: "info" },
+  tracing: { endpoint: "", sample: 1, serviceName: "idempotency-gateway" },
   workers: 1,
 } as const;
 

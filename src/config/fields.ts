@@ -55,6 +55,17 @@ export function count(description: string, least: number, most: number) {
   return wholeNumber(least, most).meta({ description }).exactOptional();
 }
 
+/** A part of a whole, from 0 to 1, both permitted. */
+export function ratio(description: string) {
+  const range = "a number between 0 and 1";
+  return z
+    .number(mustBe(range))
+    .min(0, { error: `must be ${range}` })
+    .max(1, { error: `must be ${range}` })
+    .meta({ description })
+    .exactOptional();
+}
+
 /** One of a few words; a slip of the fingers is told which word was meant. */
 export function choice<const Values extends readonly [string, ...string[]]>(
   description: string,

@@ -7,8 +7,21 @@ import type { z } from "zod";
 import * as field from "./fields.ts";
 import { pathFault } from "./paths.ts";
 import { policyFields } from "./policy-schema.ts";
-import { lockNodeFault, lockNodeServer, storeUrlFault, upstreamUrlFault } from "./urls.ts";
-import { adminTokenFault, cidrFault, hostFault, keyPrefixFault, routeNameFault } from "./values.ts";
+import {
+  lockNodeFault,
+  lockNodeServer,
+  storeUrlFault,
+  tracesUrlFault,
+  upstreamUrlFault,
+} from "./urls.ts";
+import {
+  adminTokenFault,
+  cidrFault,
+  hostFault,
+  keyPrefixFault,
+  routeNameFault,
+  serviceNameFault,
+} from "./values.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -102,6 +115,18 @@ const log = field.group("The log on standard output.", {
   level: field.choice("Least severe level that is written.", LOG_LEVELS),
 });
 
+const tracing = field.group("Traces, by OpenTelemetry.", {
+  endpoint: field.text(
+    "Where a collector takes OTLP over HTTP, with the path. Empty: no traces.",
+    "a URL such as http://127.0.0.1:4318/v1/traces",
+    tracesUrlFault,
+  ),
+  sample: field.ratio(
+    "The part of the traces that begin here that is kept. Where a caller's traceparent decides, it is followed.",
+  ),
+  serviceName: field.text("What traces call the gateway.", "text", serviceNameFault),
+});
+
 /** The whole file. Every group may be left out, and so may every key in it. */
 export const fileSchema = field.root({
   listen,
@@ -110,6 +135,7 @@ export const fileSchema = field.root({
   locks,
   admin,
   log,
+  tracing,
   workers: field.count("Processes that share the port.", 1, 256),
   defaults: field.group("The policy that every route inherits, key by key.", policyFields),
   routes: field.listOf("In order: the first match decides.", route),

@@ -62,6 +62,7 @@ function describe(config: GatewayConfig): FileConfig {
     locks: { nodes: [...config.locks.nodes] },
     admin: { ...admin },
     log: { ...config.log },
+    tracing: { ...config.tracing },
     workers: config.workers,
     ...describePolicies(config),
   };

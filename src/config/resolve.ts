@@ -73,6 +73,7 @@ export function resolve(file: FileConfig): GatewayConfig {
       showAnswers: admin.showAnswers,
     },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
+    tracing: { ...DEFAULTS.tracing, ...file.tracing },
     workers: file.workers ?? DEFAULTS.workers,
     defaults: resolvePolicy("default", defaults),
     routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults)),

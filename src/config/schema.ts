@@ -15,6 +15,7 @@ export interface GatewayConfig {
   readonly locks: LocksConfig;
   readonly admin: AdminConfig;
   readonly log: { readonly level: LogLevel };
+  readonly tracing: TracingConfig;
   /** Processes that share the listener; 1 serves from the main process. */
   readonly workers: number;
   /** What an unsafe request gets that no route matches. Its `route` is `default`. */
@@ -71,6 +72,15 @@ export interface LocksConfig {
    * (`withoutSecrets` in `print.ts`).
    */
   readonly nodes: readonly string[];
+}
+
+/** Where traces go. */
+export interface TracingConfig {
+  /** Empty: nowhere, and nothing of it is loaded. */
+  readonly endpoint: string;
+  /** 0 to 1. */
+  readonly sample: number;
+  readonly serviceName: string;
 }
 
 /** The port for operators. */

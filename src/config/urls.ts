@@ -128,6 +128,23 @@ export function upstreamUrlFault(url: string): string | undefined {
   return undefined;
 }
 
+/** What is wrong with the URL of a collector of traces, or `undefined`. Empty is fine: there is none. */
+export function tracesUrlFault(url: string): string | undefined {
+  if (url === "") return undefined;
+  const example = "write it as http://HOST:4318/v1/traces";
+  if (/[\s\\]/u.test(url)) return `must not contain white space or a backslash; ${example}`;
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || !/^https?:\/\//iu.test(url)) {
+    return `must begin with http:// or https://; ${example}`;
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    return "must not carry user and password; what the collector wants to see goes into the variable OTEL_EXPORTER_OTLP_HEADERS";
+  }
+  if (url.includes("?") || url.includes("#")) return `must end with the path; ${example}`;
+  if (parsed.pathname === "/") return `must name the path, which is not guessed; ${example}`;
+  return undefined;
+}
+
 /** The URL with every password replaced, and nothing else changed. For URLs that passed `storeUrlFault`. */
 export function withoutPassword(url: string): string {
   return url

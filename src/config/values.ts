@@ -125,3 +125,10 @@ export function routeNameFault(name: string): string | undefined {
     ? undefined
     : "must be 1 to 64 lower-case letters, digits, - or _, and begin with a letter or digit";
 }
+
+/** What is wrong with the name that traces give the gateway, or `undefined`. */
+export function serviceNameFault(name: string): string | undefined {
+  return /^[\x21-\x7e][\x20-\x7e]{0,127}$/u.test(name)
+    ? undefined
+    : "must be 1 to 128 ASCII characters that can be seen";
+}

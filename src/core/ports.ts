@@ -209,9 +209,13 @@ export interface Client {
   send(reply: Reply): Promise<void>;
   /**
    * Hands the request to the tunnel, with what was already read of its body. `told` is added to the reply's fields.
-   * Resolves when the exchange is over.
+   * `fields` go to the upstream in the place of the request's own. Resolves when the exchange is over.
    */
-  pass(read: Uint8Array | undefined, told?: readonly HeaderPair[]): Promise<Passed>;
+  pass(
+    read: Uint8Array | undefined,
+    told?: readonly HeaderPair[],
+    fields?: readonly HeaderPair[],
+  ): Promise<Passed>;
 }
 
 /** `status` is 0 when the client left before there was one. */

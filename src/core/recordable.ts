@@ -3,6 +3,7 @@
  */
 import type { Policy } from "./policy.ts";
 import type { HeaderPair } from "./record.ts";
+import { TRACE_NOTE } from "./trace.ts";
 
 export type Verdict = "record" | "release" | "unknown";
 
@@ -30,6 +31,7 @@ const NEVER_TOLD: ReadonlySet<string> = new Set([
   "idempotency-record",
   "idempotency-expires",
   "idempotent-replayed",
+  TRACE_NOTE,
 ]);
 
 /** An upstream's fields as the first caller gets them: all but framing and the gateway's own. */

@@ -10,6 +10,7 @@ import { originalOf, renderProblem, type Original } from "../core/problem.ts";
 import { shouldRetry, statusOf } from "../core/profile.ts";
 import { headersToTell, isSuccess } from "../core/recordable.ts";
 import type { CompletedRecord, HeaderPair } from "../core/record.ts";
+import { withoutTraceNote } from "../core/trace.ts";
 
 /** Whom and what a reply is about. `id` is absent where no key could be read. */
 export interface About {
@@ -98,7 +99,8 @@ export function replayAnswer(record: CompletedRecord, about: About): Answer {
     return refuseRepeat("conflict", record, about);
   }
   if (response?.body === undefined) return refuseRepeat("not-replayable", record, about);
-  const { headers, body } = response;
+  const { body } = response;
+  const headers = withoutTraceNote(response.headers);
   const told = replay.status.get(response.status) ?? response.status;
   const status = replay.as === "conflict" ? replay.conflict.status : told;
   return replayed({ status, headers, body }, about, expiresAtMs);

@@ -11,6 +11,7 @@ import type {
 } from "../core/ports.ts";
 import type { Cells, Locks } from "../core/resource-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";
+import type { ExchangeTrace } from "../core/trace.ts";
 import type { Latency } from "./latency.ts";
 
 export interface FlowDeps {
@@ -26,6 +27,8 @@ export interface FlowDeps {
   readonly newToken: NewToken;
   readonly observer: Observer;
   readonly latency: Latency;
+  /** Of this exchange, where traces are kept. */
+  readonly trace?: ExchangeTrace;
   readonly limits: {
     /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
     readonly leaseMs: number;

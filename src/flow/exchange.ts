@@ -8,7 +8,9 @@
  */
 import type { Client, ExchangeReport, ForwardOutcome, InboundRequest } from "../core/ports.ts";
 import type { Outcome } from "../core/outcome.ts";
+import type { StoredRecord } from "../core/record.ts";
 import { unknownPolicy } from "../core/route.ts";
+import { executedIn, type ExchangeTrace } from "../core/trace.ts";
 import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
@@ -135,8 +137,11 @@ async function serve(
   const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
   facts.recordId = keyed.id;
   const claiming = deps.clock.monotonicMs();
+  const claimStep = deps.trace?.step("claim");
   const claimed = await claim(admitted, keyed, request, deps);
+  claimStep?.end({ result: claimed.kind });
   facts.claimMs = deps.clock.monotonicMs() - claiming;
+  if (claimed.kind === "replay") linkTo(claimed.record, deps.trace);
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);
@@ -174,16 +179,30 @@ async function execute(
   const settling = deps.clock.monotonicMs();
   facts.upstreamMs = settling - sending;
   if (guarded.kind === "refused") {
-    if (owned !== undefined) await release(owned, deps);
+    if (owned !== undefined) {
+      const settleStep = deps.trace?.step("settle");
+      await release(owned, deps);
+      settleStep?.end({ result: "released" });
+    }
     // Nothing was sent, whatever the refusal is called.
     owned?.keyLock?.release();
     return answerRefused(guarded.refusal, about);
   }
   facts.cause = causeOf(guarded.forwarded);
   if (owned === undefined) return answerKeyless(guarded, about);
+  const settleStep = deps.trace?.step("settle");
   const settled = await settle(guarded, owned, admitted.policy, deps);
+  settleStep?.end({ result: settled.kind });
+  if (settled.kind === "lost") linkTo(settled.record, deps.trace);
   facts.settleMs = deps.clock.monotonicMs() - settling;
   return answerSettled(guarded, settled, about, deps);
+}
+
+/** A replay belongs to the caller's trace, and what it tells to that of the execution. */
+function linkTo(record: StoredRecord | undefined, trace: ExchangeTrace | undefined): void {
+  if (trace === undefined) return;
+  const executed = executedIn(record);
+  if (executed !== undefined) trace.link(executed);
 }
 
 /** Sends without a claim, because the route prefers a possible duplicate to no service while the store is away. */

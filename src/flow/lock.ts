@@ -27,7 +27,7 @@ export async function acquire(
   rules: Pick<ResourcePolicy, "serialize">,
   waitMs: number,
   owned: Owned | undefined,
-  deps: Pick<FlowDeps, "locks" | "limits" | "clock" | "newToken">,
+  deps: Pick<FlowDeps, "locks" | "limits" | "clock" | "newToken" | "trace">,
 ): Promise<Acquired> {
   const { locks, limits, clock } = deps;
   const startedMs = clock.monotonicMs();
@@ -43,6 +43,17 @@ export async function acquire(
 
 /** Tries until it is held, or until `untilMs` on the monotonic clock; then somebody else has it. */
 export async function tryUntil(
+  untilMs: number,
+  tryLock: () => Promise<LockAnswer>,
+  deps: Pick<FlowDeps, "clock" | "newToken" | "trace">,
+): Promise<LockAnswer> {
+  const step = deps.trace?.step("lock");
+  const answer = await tryAgain(untilMs, tryLock, deps);
+  step?.end({ result: answer.kind });
+  return answer;
+}
+
+async function tryAgain(
   untilMs: number,
   tryLock: () => Promise<LockAnswer>,
   { clock, newToken }: Pick<FlowDeps, "clock" | "newToken">,

@@ -19,6 +19,7 @@ import type {
   WriteAnswer,
 } from "../core/record.ts";
 import type { Policy } from "../core/policy.ts";
+import { withTraceNote } from "../core/trace.ts";
 import type { FlowDeps } from "./deps.ts";
 import { releaseLater, writeLater, type Lease, type Owned, type Remembering } from "./later.ts";
 
@@ -77,14 +78,12 @@ async function settleAnswer(
       return release(owned, deps);
     case "unknown":
       return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
-    case "record":
-      return complete(
-        owned,
-        { ...answer, headers: headersToRecord(answer.headers, policy.replay.dropHeaders) },
-        remembering,
-        policy,
-        deps,
-      );
+    case "record": {
+      const headers = headersToRecord(answer.headers, policy.replay.dropHeaders);
+      const kept = { ...answer, headers };
+      const noted = deps.trace === undefined ? kept : withTraceNote(kept, deps.trace.place);
+      return complete(owned, noted, remembering, policy, deps);
+    }
   }
 }
 

@@ -75,9 +75,10 @@ export function newClient(turn: Turn, request: InboundRequest, hooks: ClientHook
         await sendProblem(turn, { code: "internal-error", status: 500 });
       }
     },
-    pass(read, told) {
+    pass(read, told, fields) {
       hooks.onStream();
-      const { target, forwardHeaders: headers } = request;
+      const { target, forwardHeaders } = request;
+      const headers = fields ?? forwardHeaders;
       return hooks.tunnel.pass(turn, { target, headers, read, told });
     },
   };

@@ -34,13 +34,24 @@ interface Room {
   pure?: true;
 }
 
+const OPENTELEMETRY = [
+  "@opentelemetry/api",
+  "@opentelemetry/exporter-trace-otlp-http",
+  "@opentelemetry/resources",
+  "@opentelemetry/sdk-trace-base",
+];
+
 const ROOMS: Readonly<Record<string, Room>> = {
   core: { rooms: [], packages: [], builtins: ["node:crypto"], pure: true },
   flow: { rooms: ["core"], packages: [], builtins: [], pure: true },
   http: { rooms: ["core"], packages: ["http-proxy", "undici", "jsonc-parser"], builtins: "all" },
   store: { rooms: ["core"], packages: ["ioredis", "lmdb", "msgpackr"], builtins: "all" },
   lock: { rooms: ["core"], packages: ["redlock", "ioredis"], builtins: "all" },
-  observe: { rooms: ["core"], packages: ["pino", "prom-client"], builtins: "all" },
+  observe: {
+    rooms: ["core"],
+    packages: ["pino", "prom-client", ...OPENTELEMETRY],
+    builtins: "all",
+  },
   config: {
     rooms: ["core:types"],
     packages: ["zod", "yaml", "fastest-levenshtein"],
@@ -53,7 +64,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
 };
 
 /** One file knows each of these libraries, so that replacing one is a change to one file. */
-const EXCLUSIVE = ["http-proxy", "undici", "lmdb", "prom-client", "pino", "redlock"];
+const EXCLUSIVE = [
+  "http-proxy",
+  "undici",
+  "lmdb",
+  "prom-client",
+  "pino",
+  "redlock",
+  ...OPENTELEMETRY,
+];
 
 /** What core takes from node:crypto: digests. Random bits are not among them. */
 const DIGESTS = new Set(["createHash", "createHmac", "hash", "timingSafeEqual", "Hash", "Hmac"]);
