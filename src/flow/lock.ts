@@ -4,6 +4,7 @@
  */
 import type { ResourcePolicy } from "../core/policy.ts";
 import type { HeldLock, LockAnswer } from "../core/resource-ports.ts";
+import type { StepTrace } from "../core/trace.ts";
 import type { FlowDeps } from "./deps.ts";
 import type { Owned } from "./later.ts";
 
@@ -42,14 +43,19 @@ export async function acquire(
 }
 
 /** Tries until it is held, or until `untilMs` on the monotonic clock; then somebody else has it. */
-export async function tryUntil(
+export function tryUntil(
   untilMs: number,
   tryLock: () => Promise<LockAnswer>,
   deps: Pick<FlowDeps, "clock" | "newToken" | "trace">,
 ): Promise<LockAnswer> {
-  const step = deps.trace?.step("lock");
-  const answer = await tryAgain(untilMs, tryLock, deps);
-  step?.end({ result: answer.kind });
+  const trying = deps.trace?.step("lock");
+  const trial = tryAgain(untilMs, tryLock, deps);
+  return trying === undefined ? trial : endWith(trying, trial);
+}
+
+async function endWith(trying: StepTrace, trial: Promise<LockAnswer>): Promise<LockAnswer> {
+  const answer = await trial;
+  trying.end({ result: answer.kind });
   return answer;
 }
 

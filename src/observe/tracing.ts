@@ -63,8 +63,12 @@ export function createTracing(options: TracingOptions): Tracing {
     async close() {
       let timer: NodeJS.Timeout | undefined;
       const enough = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, FLUSH_MS);
+        timer = setTimeout(() => {
+          log.event("warn", "the collector has not taken the last traces in time");
+          resolve();
+        }, FLUSH_MS);
       });
+      // What fails here has been told as lost spans.
       await Promise.race([provider.shutdown().catch(() => undefined), enough]);
       clearTimeout(timer);
     },
