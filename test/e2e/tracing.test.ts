@@ -19,7 +19,7 @@ interface Traced {
   readonly scene: Scene;
   readonly collector: Collector;
   /** Stops the gateway, which sends what it has. */
-  spans(): Promise<readonly KeptSpan[]>;
+  readonly spans: () => Promise<readonly KeptSpan[]>;
 }
 
 async function traced(
