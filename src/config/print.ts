@@ -2,6 +2,7 @@
  * The effective configuration in the words of the file, so that it can be saved and read again; and the one place
  * that makes a configuration fit to be shown: no password, no token.
  */
+import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { Policy, Route } from "../core/policy.ts";
 import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
@@ -17,6 +18,14 @@ import { HIDDEN } from "./values.ts";
 export function printConfig(config: GatewayConfig): string {
   const heading = "# The effective configuration of idempotency-gateway. Secrets are hidden.\n";
   return heading + stringify(describe(withoutSecrets(config)), { lineWidth: 0 });
+}
+
+/**
+ * Tells one configuration from another, the same on every host: the first 16 hex digits of what `sha256sum` says of
+ * `--print-config`. Secrets are hidden there, so a new token alone does not show, and none can be guessed from it.
+ */
+export function digestOf(config: GatewayConfig): string {
+  return createHash("sha256").update(printConfig(config)).digest("hex").slice(0, 16);
 }
 
 /** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */

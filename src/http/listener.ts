@@ -32,6 +32,8 @@ export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly bodyTimeoutMs: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
+  /** Asked once for each request: it, like the rules to screen by, may be another for the next one. */
+  readonly tunnel: () => Tunnel;
 }
 
 export interface Listener {
@@ -49,11 +51,10 @@ export type Handler = (request: InboundRequest, client: Client) => Promise<void>
 
 export function createListener(
   options: ListenerOptions,
-  tunnel: Tunnel,
   handler: Handler,
   observer: Observer,
 ): Listener {
-  return new HttpListener(options, tunnel, handler, observer);
+  return new HttpListener(options, handler, observer);
 }
 
 /**
@@ -62,7 +63,6 @@ export function createListener(
  */
 class HttpListener implements Listener {
   readonly #options: ListenerOptions;
-  readonly #tunnel: Tunnel;
   readonly #handler: Handler;
   readonly #observer: Observer;
   readonly #peerOf: (socket: Socket) => Peer;
@@ -76,9 +76,8 @@ class HttpListener implements Listener {
   readonly #readOn = new ReadOn();
   draining = false;
 
-  constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
+  constructor(options: ListenerOptions, handler: Handler, observer: Observer) {
     this.#options = options;
-    this.#tunnel = tunnel;
     this.#handler = handler;
     this.#observer = observer;
     this.#peerOf = peerFinder(blocksOf(options.trustedProxies));
@@ -186,7 +185,7 @@ class HttpListener implements Listener {
     const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
     this.#work.add((becomeStream) => {
       const client = newClient(turn, request, {
-        tunnel: this.#tunnel,
+        tunnel: this.#options.tunnel(),
         onStream: becomeStream,
         readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
@@ -281,7 +280,7 @@ class HttpListener implements Listener {
       // A stream from the beginning: a handshake that was not finished has changed nothing.
       becomeStream();
       const outbound = { headers, target: screened.target };
-      const { status, outcome } = await this.#tunnel.upgrade(req, socket, head, outbound);
+      const { status, outcome } = await this.#options.tunnel().upgrade(req, socket, head, outbound);
       this.#report(req, outcome, status, startedMs);
     });
   }

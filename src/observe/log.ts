@@ -25,6 +25,8 @@ export interface Log {
   event(level: EventLevel, message: string, fields?: EventFields): void;
   /** Broken machinery. `message` is a fixed text. */
   failure(message: string, error: unknown): void;
+  /** From here on. */
+  setLevel(level: LogLevel): void;
 }
 
 export interface LogOptions {
@@ -71,6 +73,9 @@ export function createLog(options: LogOptions): Log {
     },
     failure(message, error) {
       logger.error({ error: describeError(error) }, printable(message, MAX_TEXT_CHARS));
+    },
+    setLevel(level) {
+      logger.level = level;
     },
   };
 }

@@ -65,9 +65,9 @@ export async function startGate(
       keyHeaders: ["idempotency-key"],
       credentialHeaders: ["authorization", "x-api-key"],
       guardedReads: new Set(),
+      tunnel: () => tunnel,
       ...options.listener,
     },
-    tunnel,
     options.handler ?? passAll(observer),
     observer,
   );
