@@ -18,6 +18,7 @@ import { openLocks } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
+import { createDuplicates } from "./flow/sights.ts";
 import { readJson } from "./http/json.ts";
 import { createListener } from "./http/listener.ts";
 import type { ScreenRules } from "./http/screen.ts";
@@ -119,6 +120,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
     newToken,
     observer,
     latency: createLatency(),
+    duplicates: createDuplicates(newToken()),
     background: (work) => {
       const tracked = work
         .catch((error: unknown) => log.failure("background work failed", error))

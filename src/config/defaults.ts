@@ -12,6 +12,7 @@ export const DEFAULT_POLICY: PolicyValues = {
   key: { from: "header", required: false, format: "any" },
   scope: { headers: ["Authorization", "X-Api-Key"] },
   fingerprint: { body: "raw", headers: [], ignore: [] },
+  duplicates: { report: false, window: "10s" },
   onInFlight: "reject",
   waitTimeout: "30s",
   onStoreError: "reject",

@@ -9,7 +9,15 @@ type KeySettings = NonNullable<PolicySettings["key"]>;
 /** `name` and `pointers` belong to one `from` and have no value without it. */
 export type KeyValues = Required<Omit<KeySettings, "name" | "pointers">> &
   Pick<KeySettings, "name" | "pointers">;
-type Grouped = "key" | "scope" | "fingerprint" | "retention" | "limits" | "respond" | "replay";
+type Grouped =
+  | "key"
+  | "scope"
+  | "fingerprint"
+  | "duplicates"
+  | "retention"
+  | "limits"
+  | "respond"
+  | "replay";
 
 /** A policy in the words of the file, with every value present but a resource, which most routes do not have. */
 export type PolicyValues = Required<Omit<PolicySettings, Grouped | "resource">> & {
@@ -17,6 +25,7 @@ export type PolicyValues = Required<Omit<PolicySettings, Grouped | "resource">> 
   key: KeyValues;
   scope: Group<"scope">;
   fingerprint: Group<"fingerprint">;
+  duplicates: Group<"duplicates">;
   retention: Group<"retention">;
   limits: Group<"limits">;
   respond: Group<"respond">;
@@ -32,6 +41,7 @@ export function inherit(base: PolicyValues, own: PolicySettings): PolicyValues {
     key: inheritKey(base.key, own.key ?? {}),
     scope: { ...base.scope, ...own.scope },
     fingerprint: { ...base.fingerprint, ...own.fingerprint },
+    duplicates: { ...base.duplicates, ...own.duplicates },
     retention: { ...base.retention, ...own.retention },
     limits: { ...base.limits, ...own.limits },
     respond: { ...base.respond, ...own.respond },

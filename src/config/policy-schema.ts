@@ -128,6 +128,12 @@ export const policyFields = {
       pointerFault,
     ),
   }),
+  duplicates: field.group("Looking for requests without a key that are executed twice.", {
+    report: field.flag(
+      "Tell of those that repeat an earlier one: same caller, same route, same fingerprint. Changes nothing.",
+    ),
+    window: field.timer("How long after a request the same one counts as its duplicate."),
+  }),
   onInFlight: field.choice(
     "A duplicate of a running request: refuse it, or hold it until the answer is there.",
     ["reject", "wait"],

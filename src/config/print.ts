@@ -95,12 +95,16 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
     mode: policy.mode,
     profile: policy.profile,
     status: describeStatus(policy.status),
-    key: describeKey(policy.key),
+    key: describeKey(policy.key, place === "route" && policy.mode === "off"),
     scope: { headers: [...policy.scopeHeaders] },
     fingerprint: {
       body: policy.fingerprint.body,
       headers: [...policy.fingerprint.headers],
       ignore: [...policy.fingerprint.ignore],
+    },
+    duplicates: {
+      report: policy.duplicates.report,
+      window: formatDuration(policy.duplicates.windowMs),
     },
     onInFlight: policy.onInFlight,
     waitTimeout: formatDuration(policy.waitTimeoutMs),
@@ -138,10 +142,15 @@ function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["s
   return Object.fromEntries(entries);
 }
 
-function describeKey({ source, required, format }: Policy["key"]): PolicySettings["key"] & object {
+/** A route that guards nothing must not say that it requires a key; it has that from the defaults. */
+function describeKey(
+  { source, required, format }: Policy["key"],
+  guardsNothing: boolean,
+): PolicySettings["key"] & object {
+  const rest = { ...(!(guardsNothing && required) && { required }), format };
   return source.from === "body"
-    ? { from: "body", pointers: [...source.pointers], required, format }
-    : { from: source.from, name: source.name, required, format };
+    ? { from: "body", pointers: [...source.pointers], ...rest }
+    : { from: source.from, name: source.name, ...rest };
 }
 
 /** What the file must say to come to these lists again: the difference to the built-in ones. */

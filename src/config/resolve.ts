@@ -117,6 +117,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
       headers: lowerCase(values.fingerprint.headers),
       ignore: values.fingerprint.ignore,
     },
+    duplicates: { report: values.duplicates.report, windowMs: ms(values.duplicates.window) },
     onInFlight: values.onInFlight,
     waitTimeoutMs: ms(values.waitTimeout),
     onStoreError: values.onStoreError,

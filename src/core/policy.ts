@@ -82,6 +82,13 @@ export interface RespondPolicy {
   readonly unknown: readonly number[];
 }
 
+/** Looking for requests without a key that the upstream executes more than once. */
+export interface DuplicatesPolicy {
+  readonly report: boolean;
+  /** How long after a request the same one counts as its duplicate. */
+  readonly windowMs: number;
+}
+
 export interface Policy {
   /** The route's name: a metric label, and part of the identity of keys that are not taken from a header. */
   readonly route: string;
@@ -93,6 +100,7 @@ export interface Policy {
   /** Lower-case names of the headers whose values name the caller. */
   readonly scopeHeaders: readonly string[];
   readonly fingerprint: FingerprintPolicy;
+  readonly duplicates: DuplicatesPolicy;
   readonly onInFlight: "reject" | "wait";
   /** Bound of `onInFlight: wait`, in milliseconds. */
   readonly waitTimeoutMs: number;

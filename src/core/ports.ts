@@ -191,6 +191,11 @@ export interface InboundRequest {
   /** The fields for the upstream: end-to-end fields, with the forwarding fields set. */
   readonly forwardHeaders: readonly HeaderPair[];
   readBody(limitBytes: number): Promise<BodyRead>;
+  /**
+   * In place of `readBody`, right behind handing the request to the tunnel: the body as it goes by. Takes nothing from
+   * it and holds nothing up; of one over the limit nothing is kept.
+   */
+  watchBody(limitBytes: number): Promise<BodyRead>;
   /** Aborts when the client hangs up or the gateway stops. Ends a duplicate's wait; never a call to the upstream. */
   readonly gone: AbortSignal;
 }
@@ -264,6 +269,12 @@ export interface ExchangeReport {
   readonly outcome: Outcome;
   /** What a shadow route would have answered. */
   readonly wouldBe?: Outcome;
+  /** Of a request without a key, where its route looks for duplicates: a digest of caller, route and fingerprint. */
+  readonly keylessId?: string;
+  /** How many like it have come before, each within the window of the one before; 0: it is the first. */
+  readonly repeats?: number;
+  /** How long ago the last of them came. */
+  readonly repeatedAfterMs?: number;
   readonly status: number;
   readonly recordId?: string;
   readonly fence?: number;

@@ -2,8 +2,7 @@
  * The first step of the line: route → key → body → fingerprint. Reads the whole body, bounded, before anything is
  * claimed, so that a slow uploader holds no key. Decides who passes, who is refused and who goes on; writes nothing.
  */
-import { fieldOf } from "../core/fields.ts";
-import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
+import { fingerprintOf } from "../core/fingerprint.ts";
 import {
   keyFromBody,
   keyFromHeader,
@@ -15,10 +14,17 @@ import {
 } from "../core/key.ts";
 import type { ProblemCode } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import {
+  JsonRefused,
+  type BodyRead,
+  type InboundRequest,
+  type JsonValue,
+  type ReadJson,
+} from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { nameResource, type NamedResource, type ResourceName } from "../core/resource-name.ts";
 import { isRead, type FindReads, type FindRoute, type RouteMatch } from "../core/route.ts";
+import { parse } from "./meaning.ts";
 
 export interface AdmitDeps {
   readonly findRoute: FindRoute;
@@ -60,6 +66,12 @@ export interface Refusal {
 export type Admission =
   | { readonly kind: "admitted"; readonly policy: Policy; readonly admitted: Admitted }
   | { readonly kind: "pass"; readonly policy: Policy | undefined; readonly read?: Uint8Array }
+  /** Passed on at once, whatever `judge` makes of the body that has gone by. It never asks to watch again. */
+  | {
+      readonly kind: "watch";
+      readonly policy: Policy;
+      readonly judge: (body: BodyRead) => Exclude<Admission, { kind: "watch" }>;
+    }
   /** A read of a resource whose writes are conditional: it gets the tag that they are judged by. */
   | { readonly kind: "read"; readonly policy: Policy }
   | {
@@ -82,14 +94,33 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   const { policy } = match;
   const early = keyBeforeBody(request, match, query);
   const optional = early?.kind === "absent" && !policy.key.required;
-  if (optional && policy.resource === undefined) return { kind: "pass", policy };
+  if (optional && policy.resource === undefined) {
+    if (!policy.duplicates.report) return { kind: "pass", policy };
+    return { kind: "watch", policy, judge: (body) => judgeKeyless(policy, body) };
+  }
   if (early !== undefined && early.kind !== "key" && !optional) return refuseKey(policy, early);
+  const judge = (body: BodyRead) => judgeBody(request, match, early, body, deps.readJson);
+  if (policy.mode === "shadow") return { kind: "watch", policy, judge };
+  return judge(await request.readBody(policy.limits.requestBytes));
+}
 
+/** `read` only where it is the whole body. */
+function judgeKeyless(policy: Policy, body: BodyRead): Extract<Admission, { kind: "pass" }> {
+  return { kind: "pass", policy, ...(body.kind === "body" && { read: body.bytes }) };
+}
+
+function judgeBody(
+  request: InboundRequest,
+  match: RouteMatch,
+  early: KeyRead | undefined,
+  body: BodyRead,
+  readJson: ReadJson,
+): Exclude<Admission, { kind: "watch" }> {
+  const { policy } = match;
   const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
-  const body = await request.readBody(policy.limits.requestBytes);
   switch (body.kind) {
     case "body":
-      return admitBody(request, match, early, body.bytes, deps.readJson);
+      return admitBody(request, match, early, body.bytes, readJson);
     case "too-large":
       return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
     case "incomplete":
@@ -104,7 +135,7 @@ function admitBody(
   early: KeyRead | undefined,
   body: Uint8Array,
   readJson: ReadJson,
-): Admission {
+): Exclude<Admission, { kind: "watch" }> {
   const { policy } = match;
   try {
     const json = parse(request, body, policy, readJson);
@@ -196,24 +227,6 @@ function keyInBody(json: JsonValue | undefined, policy: Policy): KeyRead {
   const { source, format } = policy.key;
   if (source.from !== "body" || json === undefined) return { kind: "absent" };
   return keyFromBody(json, source.pointers, format);
-}
-
-/** Parses where the route needs the meaning and the request says that it is JSON; anything else is compared as bytes. */
-function parse(
-  request: InboundRequest,
-  body: Uint8Array,
-  policy: Policy,
-  readJson: ReadJson,
-): JsonValue | undefined {
-  const wanted =
-    policy.fingerprint.body === "json" ||
-    policy.key.source.from === "body" ||
-    (policy.resource !== undefined && policy.resource.id.from !== "path");
-  // Coded bytes (gzip) are not decoded here: what inflates to a gigabyte must not do so before the claim.
-  const coded = fieldOf(request.headers, "content-encoding") !== undefined;
-  const isText = body.byteLength > 0 && !coded && isJson(mediaType(request.headers));
-  if (!wanted || !isText) return undefined;
-  return readJson(body);
 }
 
 function refuseKey(

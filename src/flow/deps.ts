@@ -12,6 +12,7 @@ import type {
 import type { Cells, Locks } from "../core/resource-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";
 import type { Latency } from "./latency.ts";
+import type { Duplicates } from "./sights.ts";
 
 export interface FlowDeps {
   readonly findRoute: FindRoute;
@@ -26,6 +27,7 @@ export interface FlowDeps {
   readonly newToken: NewToken;
   readonly observer: Observer;
   readonly latency: Latency;
+  readonly duplicates: Duplicates;
   readonly limits: {
     /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
     readonly leaseMs: number;

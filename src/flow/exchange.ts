@@ -13,12 +13,13 @@ import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import { passKeyless } from "./duplicates.ts";
 import { forward } from "./forward.ts";
 import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
 import { readResource } from "./read.ts";
 import { release, settle } from "./settle.ts";
-import { shadow } from "./shadow.ts";
+import { passRefused, watch } from "./shadow.ts";
 import { refuseStale } from "./stale.ts";
 import {
   answerForwarded,
@@ -70,23 +71,21 @@ async function line(request: InboundRequest, client: Client, deps: FlowDeps): Pr
   const admission = await admit(request, deps);
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
-  if (admission.kind === "pass") return { route, ...(await client.pass(admission.read)) };
+  if (admission.kind === "watch") return watch(admission, request, client, deps);
+  if (admission.kind === "pass") {
+    return { route, ...(await passKeyless(admission, request, client, deps)) };
+  }
   if (admission.kind === "read") {
     const { outcome, reply } = await readResource(admission.policy, request, deps);
     await client.send(reply);
     return { route, outcome, status: reply.status };
   }
-  if (admission.policy.mode === "shadow" && isWhole(admission)) {
-    return shadow(admission, client, deps);
+  if (admission.kind === "refused" && admission.policy.mode === "shadow") {
+    return passRefused(admission, client);
   }
   const { outcome, reply, facts } = await serve(admission, request, deps);
   await client.send(reply);
   return { route, outcome, status: reply.status, ...facts };
-}
-
-/** A body that was read in part and will not come whole cannot be passed on, not even by a shadow. */
-function isWhole(admission: Extract<Admission, { kind: "admitted" | "refused" }>): boolean {
-  return admission.kind === "admitted" || admission.refusal.code !== "body-incomplete";
 }
 
 async function serve(

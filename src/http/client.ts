@@ -4,7 +4,7 @@
  */
 import type { Client, InboundRequest } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
-import { readBody } from "./body.ts";
+import { readBody, watchBody } from "./body.ts";
 import { inviteBody, sendProblem, sendReply, type Turn } from "./reply.ts";
 import type { ReadOn } from "./read-on.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -35,6 +35,7 @@ export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number)
       if (announced <= limitBytes) inviteBody(turn);
       return readBody(req, limitBytes, bodyTimeoutMs);
     },
+    watchBody: (limitBytes) => watchBody(req, res, limitBytes),
   };
 }
 

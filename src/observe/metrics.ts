@@ -14,6 +14,7 @@ import {
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
 import { UNKNOWN_REASONS } from "../core/record.ts";
+import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
 import {
   AGGREGATORS,
@@ -66,16 +67,21 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }).set({ version: options.version, node: process.version }, 1);
 
   const configuration = configurationMetric(registry);
+  const keyless = keylessMetrics(registry);
   const routes = new Set(routeLabels(options.routes));
   const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
-  initialise(routes, outcomes, store);
+  initialise(routes, outcomes, keyless, store);
 
   return {
     began() {
       exchanges.inFlight.inc();
       return () => exchanges.inFlight.dec();
     },
-    finished: (report) => countExchange(exchanges, routeLabel(report.route), report),
+    finished(report) {
+      const route = routeLabel(report.route);
+      countExchange(exchanges, route, report);
+      keyless.count(route, report);
+    },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
     unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
@@ -88,7 +94,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       configuration.set({ digest }, 1);
       const fresh = names.filter((name) => !routes.has(name));
       for (const name of fresh) routes.add(name);
-      initialiseRoutes(fresh, outcomes);
+      initialiseRoutes(fresh, outcomes, keyless);
     },
     exposition: () => expositionOf(registry),
     snapshot: () => snapshotOf(registry),
@@ -193,20 +199,23 @@ function configurationMetric(registry: Registry) {
 function initialise(
   routes: ReadonlySet<string>,
   outcomes: ReturnType<typeof outcomeMetrics>,
+  keyless: KeylessMetrics,
   store: ReturnType<typeof storeMetrics>,
 ): void {
   for (const operation of STORE_OPERATIONS) {
     outcomes.lostWrites.inc({ operation }, 0);
     store.errors.inc({ operation }, 0);
   }
-  initialiseRoutes(routes, outcomes);
+  initialiseRoutes(routes, outcomes, keyless);
 }
 
 function initialiseRoutes(
   routes: Iterable<string>,
   outcomes: ReturnType<typeof outcomeMetrics>,
+  keyless: KeylessMetrics,
 ): void {
   for (const route of routes) {
+    keyless.initialise(route);
     for (const reason of UNKNOWN_REASONS) outcomes.unknown.inc({ route, reason }, 0);
   }
 }

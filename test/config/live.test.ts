@@ -228,6 +228,7 @@ async function recordOf(config: GatewayConfig, method: string, path: string) {
       headers: [["Authorization", "a"], ["X-User", "u"], ["Idempotency-Key", UUID], ["X-Key", OTHER_UUID]], // prettier-ignore
       forwardHeaders: [],
       readBody: async () => ({ kind: "body", bytes: new Uint8Array() }),
+      watchBody: () => Promise.reject(new Error("nothing is watched where shadows pass")),
       gone: new AbortController().signal,
     },
     {

@@ -5,6 +5,7 @@
 import type { Client, InboundRequest } from "../../src/core/ports.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
+import { createDuplicates } from "../../src/flow/sights.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
@@ -158,6 +159,7 @@ export class Gateway {
         recordedBytes: () => undefined,
       },
       latency: createLatency(),
+      duplicates: createDuplicates("salt"),
       limits: {
         leaseMs,
         deadlineMs: DEADLINE_MS,

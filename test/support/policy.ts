@@ -16,6 +16,7 @@ export function newPolicy(overrides: Partial<Policy> = {}): Policy {
     key: { source: { from: "header", name: "Idempotency-Key" }, required: false, format: "any" },
     scopeHeaders: ["authorization", "x-api-key"],
     fingerprint: { body: "raw", headers: [], ignore: [] },
+    duplicates: { report: false, windowMs: 10_000 },
     onInFlight: "reject",
     waitTimeoutMs: 10_000,
     onStoreError: "reject",

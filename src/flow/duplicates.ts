@@ -1,0 +1,54 @@
+/**
+ * Requests without a key that come again within a window: what the upstream executes more than once today. Looks on beside
+ * the tunnel and changes nothing; what is remembered is `sights.ts`.
+ */
+import { scopeOf } from "../core/key.ts";
+import type { Client, ExchangeReport, InboundRequest, Passed } from "../core/ports.ts";
+import { verdictOn } from "../core/recordable.ts";
+import type { Admission } from "./admit.ts";
+import type { FlowDeps } from "./deps.ts";
+import { keylessFingerprint } from "./meaning.ts";
+import type { Sight } from "./sights.ts";
+
+type Facts = Partial<Pick<ExchangeReport, "keylessId" | "repeats" | "repeatedAfterMs">>;
+
+/** Passes a request on that has no key; one whose whole body was read on the way is looked at. */
+export function passKeyless(
+  admission: Extract<Admission, { kind: "pass" }>,
+  request: InboundRequest,
+  client: Client,
+  deps: FlowDeps,
+): Promise<Passed & Facts> {
+  const passing = client.pass(admission.read);
+  const sight = sightOf(admission, request, deps);
+  if (sight === undefined) return passing;
+  return passing.then((passed) => ({ ...passed, ...factsOf(sight, passed, admission, deps) }));
+}
+
+/** `undefined`: nobody asked for it, or the body did not go by whole. */
+export function sightOf(
+  { policy, read }: Extract<Admission, { kind: "pass" }>,
+  request: InboundRequest,
+  { readJson, duplicates, clock }: FlowDeps,
+): Sight | undefined {
+  if (policy?.duplicates.report !== true || read === undefined) return undefined;
+  const scope = scopeOf(request.headers, policy.scopeHeaders);
+  const fingerprint = keylessFingerprint(request, policy, read, readJson);
+  const parts = [policy.route, scope, fingerprint];
+  return duplicates.see(parts, policy.duplicates.windowMs, clock.monotonicMs());
+}
+
+/** What the upstream has refused to process, or never got, was not executed twice. */
+export function factsOf(
+  sight: Sight | undefined,
+  { outcome, status }: Passed,
+  { policy }: Extract<Admission, { kind: "pass" }>,
+  { duplicates }: Pick<FlowDeps, "duplicates">,
+): Facts {
+  if (sight === undefined || policy === undefined) return {};
+  const executed =
+    outcome === "client-gone" || (outcome === "passed" && verdictOn(status, policy) !== "release");
+  if (executed) return sight;
+  duplicates.unsee(sight);
+  return {};
+}
