@@ -34,6 +34,7 @@ defaults:
   profile: stripe
   status: { keyMissing: 422, bodyInvalid: 400, preconditionFailed: 409, conflict: 403 }
   key: { from: query, name: idem, required: true }
+  duplicates: { report: true, window: 1m }
   onUnknown: block
   respond: { release: [502], unknown: [500], record: [503, 429] }
   docsUrl: https://docs.example/keys?a=b
@@ -64,6 +65,10 @@ routes:
     match: { methods: [PUT], path: /things }
     mode: enforce
     resource: { id: { template: "/things/{id}" }, put: create-only }
+  - name: static
+    match: { path: /static }
+    mode: off
+    duplicates: { report: false }
 `;
 
 void t.test("what is printed is read back to the same configuration", (t) => {
