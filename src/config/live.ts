@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { KeySource, Policy, ResourceId, Route } from "../core/policy.ts";
-import { type Match, meet, SAFE_METHODS, shadowedBy } from "./paths.ts";
+import { type Match, mayMeet, meet, SAFE_METHODS, shadowedBy } from "./paths.ts";
 import type { GatewayConfig } from "./schema.ts";
 
 export interface Change {
@@ -72,6 +72,7 @@ interface Row extends Match {
   /** Where it stands in the file. */
   readonly at: string;
   readonly names: readonly (readonly [key: string, value: string])[];
+  readonly segments: readonly string[];
 }
 
 function rowsOf({ routes, defaults }: GatewayConfig): readonly Row[] {
@@ -84,6 +85,7 @@ function rowsOf({ routes, defaults }: GatewayConfig): readonly Row[] {
     ...route,
     at: index < routes.length ? `routes[${index}]` : "defaults",
     names: namesOf(route),
+    segments: route.path.split("/"),
   }));
 }
 
@@ -136,12 +138,16 @@ function movedRequests(
   for (const [i, old] of before.entries()) {
     if (old.policy.mode !== "enforce") continue;
     for (const [j, row] of after.entries()) {
+      if (!mayMeet(old.segments, row.segments)) continue;
       const differs = row.policy.mode === "enforce" ? differingName(old, row) : undefined;
       const letGo = isLetGo(old.policy, row.policy);
       if (differs === undefined && !letGo) continue;
       const met = meet(old, row);
-      const earlier = [...before.slice(0, i), ...after.slice(0, j)];
-      if (met === undefined || shadowedBy(met, earlier) !== undefined) continue;
+      if (met === undefined) continue;
+      const near = ({ segments }: Row): boolean =>
+        mayMeet(segments, old.segments) && mayMeet(segments, row.segments);
+      const earlier = [...before.slice(0, i), ...after.slice(0, j)].filter(near);
+      if (shadowedBy(met, earlier) !== undefined) continue;
       if (letGo) unguarded.add(old.policy.route);
       if (differs !== undefined)
         renamed.set(`${row.at}.${differs}`, renames(old, row, differs, met));

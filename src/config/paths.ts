@@ -89,6 +89,16 @@ function takes(methods: readonly string[], method: string): boolean {
   return methods.length === 0 ? !SAFE_METHODS.has(method) : methods.includes(method);
 }
 
+/** Whether both can match some path: for tables in which nearly none can, on patterns that were split beforehand. */
+export function mayMeet(a: readonly string[], b: readonly string[]): boolean {
+  for (let at = 0; ; at += 1) {
+    const [one, other] = [a[at], b[at]];
+    if (one === undefined || other === undefined) return one === other;
+    if (one === "*" || other === "*") return true;
+    if (one !== other && !one.startsWith(":") && !other.startsWith(":")) return false;
+  }
+}
+
 /** What both match, or `undefined` where nothing is. */
 export function meet(a: Match, b: Match): Match | undefined {
   const path = meetPaths(a.path.slice(1).split("/"), b.path.slice(1).split("/"));
