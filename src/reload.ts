@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type {
+  Asked,
   Configuring,
   ConfigurationStatus,
   Reloaded,
@@ -58,7 +59,7 @@ export class Reloader implements Configuring {
     this.#turn = new Promise<void>((resolve) => {
       this.#start = resolve;
     });
-    process.on("SIGHUP", () => void this.reload("SIGHUP"));
+    process.on("SIGHUP", () => void this.reload({ cause: "SIGHUP" }));
   }
 
   get edition(): Edition {
@@ -80,18 +81,18 @@ export class Reloader implements Configuring {
     return { file, version, digest, sinceMs: this.#sinceMs, processes: processes(), lastReload };
   }
 
-  reload(cause: "SIGHUP" | "api"): Promise<Reloaded> {
+  reload(asked: Asked): Promise<Reloaded> {
     // One that waits for its turn reads the file later than now, and so does it for all who ask meanwhile.
     this.#waiting ??= this.#turn.then(() => {
       this.#waiting = undefined;
-      return this.#finish(cause);
+      return this.#finish(asked);
     });
     this.#turn = this.#waiting;
     return this.#waiting;
   }
 
   /** Never rejects, or nobody's turn would come any more. */
-  async #finish(cause: "SIGHUP" | "api"): Promise<Reloaded> {
+  async #finish(asked: Asked): Promise<Reloaded> {
     const { log, metrics } = this.#options;
     let reloaded: Reloaded;
     try {
@@ -102,7 +103,7 @@ export class Reloader implements Configuring {
     }
     metrics.finished(reloaded.result);
     this.#lastReload = { atMs: Date.now(), reloaded };
-    tell(reloaded, { cause, config: this.#options.file, ...this.#running() }, log);
+    tell(reloaded, { ...asked, config: this.#options.file, ...this.#running() }, log);
     return reloaded;
   }
 

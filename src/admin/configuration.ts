@@ -44,9 +44,14 @@ export interface ConfigurationStatus {
   readonly lastReload: { readonly atMs: number; readonly reloaded: Reloaded } | undefined;
 }
 
+/** Who wants it read again, for the log. */
+export type Asked =
+  | { readonly cause: "SIGHUP" }
+  | { readonly cause: "api"; readonly remote: string };
+
 export interface Configuring {
   /** Never rejects. Those that come while one waits for its turn share that one. */
-  reload(cause: "SIGHUP" | "api"): Promise<Reloaded>;
+  reload(asked: Asked): Promise<Reloaded>;
   status(): ConfigurationStatus;
 }
 
@@ -83,9 +88,13 @@ async function showConfiguration(
   });
 }
 
-async function reload({ method }: IncomingMessage, configuring: Configuring): Promise<AdminReply> {
+async function reload(
+  { method, socket }: IncomingMessage,
+  configuring: Configuring,
+): Promise<AdminReply> {
   if (method !== "POST") return methodNotAllowed("POST");
-  const reloaded = await configuring.reload("api");
+  const remote = socket.remoteAddress ?? "unknown";
+  const reloaded = await configuring.reload({ cause: "api", remote });
   switch (reloaded.result) {
     case "applied":
     case "unchanged":

@@ -212,6 +212,8 @@ t.test(
     q.equal((await reload()).status, 401);
     q.match((await reload("other-token")).json(), { result: "unchanged" });
     q.match(await gateway.line("the configuration guards less than before"), { level: "warn" });
+    const [asked] = await gateway.lines(1, ({ cause }) => cause === "api");
+    q.match(asked, { remote: /127\.0\.0\.1$/ }, "and from where");
     q.equal(await metric(gateway, "idempotency_gateway_config_last_reload_successful"), 1);
     await post(gateway.url, "a");
     q.equal(upstream.count(), 2, "upstream calls: guarded once, then let go as was ordered");
