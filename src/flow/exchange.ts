@@ -37,7 +37,10 @@ type Facts = Partial<
 type Ended = Answer & { readonly facts: Facts };
 
 /** What a report says besides the request itself. */
-type End = Omit<ExchangeReport, "method" | "path" | "durationMs">;
+type End = Omit<ExchangeReport, "method" | "path" | "durationMs"> & {
+  /** Where the client was done with before everything was. */
+  readonly endedMs?: number;
+};
 
 /** Serves one request from its first byte to its report. Rejects only on a defect of the gateway. */
 export async function exchange(
@@ -48,11 +51,11 @@ export async function exchange(
   const startedMs = deps.clock.monotonicMs();
   const ended = deps.observer.began();
   try {
-    const end = await line(request, client, deps);
+    const { endedMs, ...end } = await line(request, client, deps);
     deps.observer.finished({
       method: request.method,
       path: shownPath(request, deps),
-      durationMs: deps.clock.monotonicMs() - startedMs,
+      durationMs: (endedMs ?? deps.clock.monotonicMs()) - startedMs,
       ...end,
     });
   } finally {

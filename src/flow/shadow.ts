@@ -23,7 +23,10 @@ import type { FlowDeps } from "./deps.ts";
 import { factsOf, sightOf } from "./duplicates.ts";
 import type { Owned } from "./later.ts";
 
-type ShadowEnd = Omit<ExchangeReport, "method" | "path" | "durationMs">;
+type ShadowEnd = Omit<ExchangeReport, "method" | "path" | "durationMs"> & {
+  /** When the client had its answer: what is found out later is none of its time. */
+  readonly endedMs?: number;
+};
 
 const TOLD: readonly HeaderPair[] = [["Idempotency-Status", "shadow"]];
 
@@ -61,6 +64,7 @@ export async function watch(
   }
   const { admitted } = judged;
   const keyed = { ...judged.admitted.keyed, id: shadowId(judged.admitted.keyed.id) };
+  const ending = passing.then(() => deps.clock.monotonicMs());
   const claimed = await observe(admitted, keyed, deps);
   const passed = await passing;
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
@@ -70,6 +74,7 @@ export async function watch(
     status: passed.status,
     wouldBe: wouldBe(claimed, admitted),
     recordId: keyed.id,
+    endedMs: await ending,
   };
 }
 
