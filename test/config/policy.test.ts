@@ -39,6 +39,7 @@ void t.test("the built-in policy is the documented one", (t) => {
     },
     scopeHeaders: ["authorization", "x-api-key"],
     fingerprint: { body: "raw", headers: [], ignore: [] },
+    duplicates: { report: false, windowMs: 10_000 },
     onInFlight: "reject",
     waitTimeoutMs: 30_000,
     onStoreError: "reject",
