@@ -4,6 +4,7 @@
  * time. What is served is `gateway.ts`; several processes are `workers.ts`.
  */
 import cluster from "node:cluster";
+import { statSync } from "node:fs";
 import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import { openStore, storeFault } from "./drivers.ts";
@@ -54,6 +55,13 @@ function readAgain(): Read {
   const loaded = loadConfig(process.argv.slice(2), processEnvironment());
   if (loaded.kind === "invalid") return loaded;
   if (loaded.kind !== "run") throw new TypeError("what runs was not started to run");
+  // Who writes a file in place empties it first: then the built-in defaults would take over for a moment.
+  if (statSync(loaded.file, { throwIfNoEntry: false })?.size === 0) {
+    return {
+      kind: "invalid",
+      problems: [`${loaded.file}: is empty; write the whole file, then reload`],
+    };
+  }
   const fault = storeFault(loaded.config.store);
   if (fault === undefined) return { kind: "read", config: loaded.config, file: loaded.file };
   return { kind: "invalid", problems: [`${loaded.file}: store.url: ${fault}`] };
