@@ -268,22 +268,22 @@ export interface ExchangeReport {
   readonly path: string;
   readonly outcome: Outcome;
   /** What a shadow route would have answered. */
-  readonly wouldBe?: Outcome;
+  readonly wouldBe?: Outcome | undefined;
   /** Of a request without a key, where its route looks for duplicates: a digest of caller, route and fingerprint. */
-  readonly keylessId?: string;
+  readonly keylessId?: string | undefined;
   /** How many like it have come before, each within the window of the one before; 0: it is the first. */
-  readonly repeats?: number;
+  readonly repeats?: number | undefined;
   /** How long ago the last of them came. */
-  readonly repeatedAfterMs?: number;
+  readonly repeatedAfterMs?: number | undefined;
   readonly status: number;
-  readonly recordId?: string;
-  readonly fence?: number;
+  readonly recordId?: string | undefined;
+  readonly fence?: number | undefined;
   readonly durationMs: number;
-  readonly claimMs?: number;
-  readonly upstreamMs?: number;
-  readonly settleMs?: number;
+  readonly claimMs?: number | undefined;
+  readonly upstreamMs?: number | undefined;
+  readonly settleMs?: number | undefined;
   /** Why, for people: a fixed text or an error code, never anything that a caller sent. */
-  readonly cause?: string;
+  readonly cause?: string | undefined;
 }
 
 export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown" | "remember";

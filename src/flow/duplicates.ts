@@ -3,26 +3,27 @@
  * the tunnel and changes nothing; what is remembered is `sights.ts`.
  */
 import { scopeOf } from "../core/key.ts";
-import type { Client, ExchangeReport, InboundRequest, Passed } from "../core/ports.ts";
+import type { Client, InboundRequest, Passed } from "../core/ports.ts";
 import { verdictOn } from "../core/recordable.ts";
 import type { Admission } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";
+import type { Facts } from "./facts.ts";
 import { keylessFingerprint } from "./meaning.ts";
 import type { Sight } from "./sights.ts";
 
-type Facts = Partial<Pick<ExchangeReport, "keylessId" | "repeats" | "repeatedAfterMs">>;
-
 /** Passes a request on that has no key; one whose whole body was read on the way is looked at. */
-export function passKeyless(
+export async function passKeyless(
   admission: Extract<Admission, { kind: "pass" }>,
   request: InboundRequest,
   client: Client,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Passed & Facts> {
+): Promise<Passed> {
   const passing = client.pass(admission.read);
   const sight = sightOf(admission, request, deps);
-  if (sight === undefined) return passing;
-  return passing.then((passed) => ({ ...passed, ...factsOf(sight, passed, admission, deps) }));
+  const passed = await passing;
+  facts.sight = executedSight(sight, passed, admission, deps);
+  return passed;
 }
 
 /** `undefined`: nobody asked for it, or the body did not go by whole. */
@@ -38,17 +39,17 @@ export function sightOf(
   return duplicates.see(parts, policy.duplicates.windowMs, clock.monotonicMs());
 }
 
-/** What the upstream has refused to process, or never got, was not executed twice. */
-export function factsOf(
+/** What the upstream has refused to process, or never got, was not executed twice: it counts for nothing. */
+export function executedSight(
   sight: Sight | undefined,
   { outcome, status }: Passed,
   { policy }: Extract<Admission, { kind: "pass" }>,
   { duplicates }: Pick<FlowDeps, "duplicates">,
-): Facts {
-  if (sight === undefined || policy === undefined) return {};
+): Sight | undefined {
+  if (sight === undefined || policy === undefined) return undefined;
   const executed =
     outcome === "client-gone" || (outcome === "passed" && verdictOn(status, policy) !== "release");
   if (executed) return sight;
   duplicates.unsee(sight);
-  return {};
+  return undefined;
 }

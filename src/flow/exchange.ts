@@ -14,6 +14,7 @@ import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
 import { passKeyless } from "./duplicates.ts";
+import { type Facts, newFacts } from "./facts.ts";
 import { forward } from "./forward.ts";
 import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
@@ -29,18 +30,8 @@ import {
   answerUngranted,
 } from "./tell.ts";
 
-/** What is known of an exchange besides its answer. */
-type Facts = Partial<
-  Pick<ExchangeReport, "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause">
->;
-
-type Ended = Answer & { readonly facts: Facts };
-
-/** What a report says besides the request itself. */
-type End = Omit<ExchangeReport, "method" | "path" | "durationMs"> & {
-  /** Where the client was done with before everything was. */
-  readonly endedMs?: number;
-};
+/** How it ended. */
+type End = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe">;
 
 /** Serves one request from its first byte to its report. Rejects only on a defect of the gateway. */
 export async function exchange(
@@ -51,12 +42,25 @@ export async function exchange(
   const startedMs = deps.clock.monotonicMs();
   const ended = deps.observer.began();
   try {
-    const { endedMs, ...end } = await line(request, client, deps);
+    const facts = newFacts();
+    const { route, outcome, status, wouldBe } = await line(request, client, facts, deps);
     deps.observer.finished({
+      route,
       method: request.method,
       path: shownPath(request, deps),
-      durationMs: (endedMs ?? deps.clock.monotonicMs()) - startedMs,
-      ...end,
+      outcome,
+      wouldBe,
+      keylessId: facts.sight?.keylessId,
+      repeats: facts.sight?.repeats,
+      repeatedAfterMs: facts.sight?.repeatedAfterMs,
+      status,
+      recordId: facts.recordId,
+      fence: facts.fence,
+      durationMs: (facts.endedMs ?? deps.clock.monotonicMs()) - startedMs,
+      claimMs: facts.claimMs,
+      upstreamMs: facts.upstreamMs,
+      settleMs: facts.settleMs,
+      cause: facts.cause,
     });
   } finally {
     ended();
@@ -70,13 +74,19 @@ function shownPath({ method, target }: InboundRequest, deps: FlowDeps): string {
   return match?.policy.key.source.from === "path" ? (match.pattern ?? path) : path;
 }
 
-async function line(request: InboundRequest, client: Client, deps: FlowDeps): Promise<End> {
+async function line(
+  request: InboundRequest,
+  client: Client,
+  facts: Facts,
+  deps: FlowDeps,
+): Promise<End> {
   const admission = await admit(request, deps);
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
-  if (admission.kind === "watch") return watch(admission, request, client, deps);
+  if (admission.kind === "watch") return watch(admission, request, client, facts, deps);
   if (admission.kind === "pass") {
-    return { route, ...(await passKeyless(admission, request, client, deps)) };
+    const { outcome, status } = await passKeyless(admission, request, client, facts, deps);
+    return { route, outcome, status };
   }
   if (admission.kind === "read") {
     const { outcome, reply } = await readResource(admission.policy, request, deps);
@@ -86,35 +96,35 @@ async function line(request: InboundRequest, client: Client, deps: FlowDeps): Pr
   if (admission.kind === "refused" && admission.policy.mode === "shadow") {
     return passRefused(admission, client);
   }
-  const { outcome, reply, facts } = await serve(admission, request, deps);
+  const { outcome, reply } = await serve(admission, request, facts, deps);
   await client.send(reply);
-  return { route, outcome, status: reply.status, ...facts };
+  return { route, outcome, status: reply.status };
 }
 
 async function serve(
   admission: Extract<Admission, { kind: "admitted" | "refused" }>,
   request: InboundRequest,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
   const { policy } = admission;
   if (admission.kind === "refused") {
     const { refusal, named = {} } = admission;
     const { code, detail } = refusal;
-    return {
-      ...problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail }),
-      facts: named.id === undefined ? {} : { recordId: named.id },
-    };
+    facts.recordId = named.id;
+    return problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail });
   }
   const { admitted } = admission;
   const { keyed } = admitted;
-  if (keyed === undefined) return execute(admitted, undefined, request, { policy }, {}, deps);
+  if (keyed === undefined) return execute(admitted, undefined, request, { policy }, facts, deps);
 
   const resends = unknownPolicy(policy, admitted.method) === "resend";
   const address = admitted.resource?.address;
   const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
+  facts.recordId = keyed.id;
   const claiming = deps.clock.monotonicMs();
-  const claimed = await claim(admitted, keyed, request.gone, deps);
-  const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };
+  const claimed = await claim(admitted, keyed, request, deps);
+  facts.claimMs = deps.clock.monotonicMs() - claiming;
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);
@@ -128,7 +138,7 @@ async function serve(
     claimed.kind === "replay"
       ? await refuseStale(admitted, claimed.record, about, deps)
       : undefined;
-  return { ...(stale ?? answerUngranted(claimed, about, deps)), facts };
+  return stale ?? answerUngranted(claimed, about, deps);
 }
 
 /**
@@ -143,35 +153,25 @@ async function execute(
   owned: Owned | undefined,
   request: InboundRequest,
   about: About,
-  claimFacts: Facts,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
+  facts.fence = owned?.fence;
   const sending = deps.clock.monotonicMs();
   const guarded = await guard(admitted, owned, request.forwardHeaders, deps);
   const settling = deps.clock.monotonicMs();
-  const facts: Facts = {
-    ...claimFacts,
-    ...(owned !== undefined && { fence: owned.fence }),
-    upstreamMs: settling - sending,
-  };
+  facts.upstreamMs = settling - sending;
   if (guarded.kind === "refused") {
     if (owned !== undefined) await release(owned, deps);
     // Nothing was sent, whatever the refusal is called.
     owned?.keyLock?.release();
-    return { ...answerRefused(guarded.refusal, about), facts };
+    return answerRefused(guarded.refusal, about);
   }
-  if (owned === undefined) {
-    return { ...answerKeyless(guarded, about), facts: { ...facts, ...causeOf(guarded.forwarded) } };
-  }
-  const settled = await settle(guarded.forwarded, owned, admitted.policy, deps);
-  return {
-    ...answerSettled(guarded, settled, about, deps),
-    facts: {
-      ...facts,
-      ...causeOf(guarded.forwarded),
-      settleMs: deps.clock.monotonicMs() - settling,
-    },
-  };
+  facts.cause = causeOf(guarded.forwarded);
+  if (owned === undefined) return answerKeyless(guarded, about);
+  const settled = await settle(guarded, owned, admitted.policy, deps);
+  facts.settleMs = deps.clock.monotonicMs() - settling;
+  return answerSettled(guarded, settled, about, deps);
 }
 
 /** Sends without a claim, because the route prefers a possible duplicate to no service while the store is away. */
@@ -179,23 +179,20 @@ async function bypass(
   admitted: Admitted,
   request: InboundRequest,
   about: About,
-  claimFacts: Facts,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
   const sending = deps.clock.monotonicMs();
   const nothing = { owned: undefined, lock: undefined };
   const forwarded = await forward(admitted, nothing, request.forwardHeaders, deps);
-  const facts = {
-    ...claimFacts,
-    ...causeOf(forwarded),
-    upstreamMs: deps.clock.monotonicMs() - sending,
-  };
+  facts.upstreamMs = deps.clock.monotonicMs() - sending;
+  facts.cause = causeOf(forwarded);
   // Nothing is recorded, so nothing keeps a retry from being sent.
-  return { ...answerForwarded(forwarded, "bypassed", { ...about, resends: true }), facts };
+  return answerForwarded(forwarded, "bypassed", { ...about, resends: true });
 }
 
-function causeOf(forwarded: ForwardOutcome): Facts {
+function causeOf(forwarded: ForwardOutcome): string | undefined {
   return forwarded.kind === "not-sent" || forwarded.kind === "unknown"
-    ? { cause: forwarded.cause }
-    : {};
+    ? forwarded.cause
+    : undefined;
 }

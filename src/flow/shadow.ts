@@ -20,13 +20,11 @@ import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.t
 import type { Admission, Admitted, Keyed } from "./admit.ts";
 import { claim, type Claimed } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
-import { factsOf, sightOf } from "./duplicates.ts";
+import { executedSight, sightOf } from "./duplicates.ts";
+import type { Facts } from "./facts.ts";
 import type { Owned } from "./later.ts";
 
-type ShadowEnd = Omit<ExchangeReport, "method" | "path" | "durationMs"> & {
-  /** When the client had its answer: what is found out later is none of its time. */
-  readonly endedMs?: number;
-};
+type ShadowEnd = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe">;
 
 const TOLD: readonly HeaderPair[] = [["Idempotency-Status", "shadow"]];
 
@@ -44,6 +42,7 @@ export async function watch(
   { policy, judge }: Extract<Admission, { kind: "watch" }>,
   request: InboundRequest,
   client: Client,
+  facts: Facts,
   deps: FlowDeps,
 ): Promise<ShadowEnd> {
   const { route } = policy;
@@ -53,8 +52,9 @@ export async function watch(
   const judged = judge(await request.watchBody(policy.limits.requestBytes));
   if (judged.kind === "pass") {
     const sight = sightOf(judged, request, deps);
-    const passed = await passing;
-    return { route, ...passed, ...factsOf(sight, passed, judged, deps) };
+    const { outcome, status } = await passing;
+    facts.sight = executedSight(sight, { outcome, status }, judged, deps);
+    return { route, outcome, status };
   }
   if (judged.kind !== "admitted" || judged.admitted.keyed === undefined) {
     const { status, outcome } = await passing;
@@ -67,23 +67,24 @@ export async function watch(
   const ending = passing.then(() => deps.clock.monotonicMs());
   const claimed = await observe(admitted, keyed, deps);
   const passed = await passing;
+  facts.recordId = keyed.id;
+  facts.endedMs = await ending;
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
   return {
     route,
     outcome: "shadow",
     status: passed.status,
     wouldBe: wouldBe(claimed, admitted),
-    recordId: keyed.id,
-    endedMs: await ending,
   };
 }
 
 /** A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here. */
 function observe(admitted: Admitted, keyed: Keyed, deps: FlowDeps): Promise<Claimed> {
   const policy: Policy = { ...admitted.policy, onInFlight: "reject" };
-  const never = new AbortController().signal;
-  return claim({ ...admitted, policy }, keyed, never, { ...deps, keyLocks: undefined });
+  return claim({ ...admitted, policy }, keyed, NEVER, { ...deps, keyLocks: undefined });
 }
+
+const NEVER = { gone: new AbortController().signal };
 
 /** Remembers how the operation ended; an observation that is lost costs a count, nothing else. */
 async function note(owned: Owned, passed: Passed, policy: Policy, deps: FlowDeps): Promise<void> {

@@ -14,15 +14,15 @@ import { forwardFields, peerFinder, type Peer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
 import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
-import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
-import { headOf, screen, type ScreenRules } from "./screen.ts";
+import { cut, giveUp, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
+import { headOf, type Screen } from "./screen.ts";
 import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
 import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
 
-export interface ListenerOptions extends ScreenRules, ServerLimits {
+export interface ListenerOptions extends ServerLimits {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
@@ -32,8 +32,8 @@ export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly bodyTimeoutMs: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
-  /** Asked once for each request: it, like the rules to screen by, may be another for the next one. */
-  readonly tunnel: () => Tunnel;
+  /** Asked once for each request: they may be others for the next one. */
+  readonly terms: () => { readonly screen: Screen; readonly tunnel: Tunnel };
 }
 
 export interface Listener {
@@ -112,7 +112,7 @@ class HttpListener implements Listener {
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
         // A duplicate may wait for another gateway's answer longer than anything here takes.
-        for (const turn of this.#turns.open) turn.giveUp?.();
+        for (const turn of this.#turns.open) giveUp(turn);
         resolve();
       }, graceMs);
     });
@@ -155,7 +155,7 @@ class HttpListener implements Listener {
 
   /** Whatever is answered, and by whom: from here on the turn is counted until its answer or its client is gone. */
   #newTurn(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): Turn {
-    const turn: Turn = { req, res, awaitsContinue };
+    const turn: Turn = { req, res, awaitsContinue, givenUp: false };
     this.#turns.add(turn);
     // Writing after the client has gone is found out by `close`; without a listener it would end the process.
     res.on("error", () => res.destroy());
@@ -170,7 +170,8 @@ class HttpListener implements Listener {
     const startedMs = performance.now();
     const turn = this.#newTurn(req, res, awaitsContinue);
     const head = headOf(req);
-    const screened = screen(head, this.#options);
+    const { screen, tunnel } = this.#options.terms();
+    const screened = screen(head);
     if (screened.kind === "refused") {
       this.#refuse(turn, screened, startedMs);
       return;
@@ -185,7 +186,7 @@ class HttpListener implements Listener {
     const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
     this.#work.add((becomeStream) => {
       const client = newClient(turn, request, {
-        tunnel: this.#options.tunnel(),
+        tunnel,
         onStream: becomeStream,
         readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
@@ -268,7 +269,8 @@ class HttpListener implements Listener {
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
     const requestHead = headOf(req);
-    const screened = screen(requestHead, this.#options);
+    const { screen, tunnel } = this.#options.terms();
+    const screened = screen(requestHead);
     if (screened.kind === "refused") {
       this.#report(req, outcomeOf(screened), screened.status, startedMs);
       refuseSocket(socket, screened, [], req.method);
@@ -280,7 +282,7 @@ class HttpListener implements Listener {
       // A stream from the beginning: a handshake that was not finished has changed nothing.
       becomeStream();
       const outbound = { headers, target: screened.target };
-      const { status, outcome } = await this.#options.tunnel().upgrade(req, socket, head, outbound);
+      const { status, outcome } = await tunnel.upgrade(req, socket, head, outbound);
       this.#report(req, outcome, status, startedMs);
     });
   }

@@ -123,6 +123,24 @@ t.test(
 );
 
 t.test(
+  "what the listener refuses follows: a key in another field is one as soon as a route reads it",
+  async (q) => {
+    const upstream = await startUpstream(q);
+    const route = { name: "other", match: { path: "/other" } };
+    const gateway = await start(q, upstream, { routes: [{ ...route, mode: "off" }] });
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    q.teardown(() => agent.destroy());
+    const twice = () =>
+      call(`${gateway.url}/other`, { method: "POST", headers: { "X-Key": ["a", "b"] }, agent });
+    q.equal((await twice()).status, 200);
+    gateway.write(gateway.with({ routes: [{ ...route, key: { name: "X-Key" } }] }));
+    q.equal((await gateway.reload()).status, 200);
+    q.same(told(await twice()), [400, "key-invalid"], "on the same connection");
+    q.equal(upstream.count(), 1, "upstream calls");
+  },
+);
+
+t.test(
   "another upstream: calls and streams under way stay with theirs, nothing is cut or repeated",
   async (q) => {
     const blue = await startUpstream(q, { answer: { status: 201, body: "blue" } });
