@@ -17,11 +17,13 @@ export interface Change {
   readonly unguarded: readonly string[];
 }
 
-/** Sections that are built once: sockets, stores, processes. `store.lease` is the exception, see `isFixed`. */
-const FIXED: ReadonlySet<string> = new Set(["listen", "store", "locks", "workers"]);
-const FIXED_PATHS: ReadonlySet<string> = new Set(["admin.host", "admin.port"]);
-/** Each claim carries the lease that it was taken with, and each call the deadline that fits into it. */
-const LIVE_PATHS: ReadonlySet<string> = new Set(["store.lease"]);
+/**
+ * Everything else is built once (sockets, stores, processes) or not known here, and needs a restart. Of `store.lease`: each
+ * claim carries the lease that it was taken with, and each call the deadline that fits into it.
+ */
+const LIVE: ReadonlySet<string> = new Set(
+  "upstream log defaults routes admin.token store.lease".split(" "),
+);
 
 export function changeOf(running: GatewayConfig, next: GatewayConfig): Change {
   const changed = [...changedSettings(running, next), ...changedRoutes(running, next)];
@@ -34,22 +36,25 @@ export function changeOf(running: GatewayConfig, next: GatewayConfig): Change {
 
 function isFixed(path: string): boolean {
   const [section = ""] = path.split(".");
-  return (FIXED.has(section) || FIXED_PATHS.has(path)) && !LIVE_PATHS.has(path);
+  return !LIVE.has(section) && !LIVE.has(path);
 }
 
 /** In the words of the file. */
 function changedSettings(running: GatewayConfig, next: GatewayConfig): string[] {
-  const sections = ["listen", "upstream", "store", "locks", "admin", "log"] as const;
-  const changed = sections.flatMap((section) => {
-    const before: Readonly<Record<string, unknown>> = { ...running[section] };
-    const after: Readonly<Record<string, unknown>> = { ...next[section] };
-    return Object.keys(after)
-      .filter((name) => !isDeepStrictEqual(before[name], after[name]))
+  const { routes: _before, ...before } = running;
+  const { routes: _after, ...after } = next;
+  return Object.entries<unknown>(after).flatMap(([section, value]) => {
+    const earlier: unknown = Reflect.get(before, section);
+    if (isDeepStrictEqual(earlier, value)) return [];
+    if (section === "defaults" || !isGroup(earlier) || !isGroup(value)) return [section];
+    return Object.keys(value)
+      .filter((name) => !isDeepStrictEqual(earlier[name], value[name]))
       .map((name) => `${section}.${name.replace(/Ms$/u, "")}`);
   });
-  if (running.workers !== next.workers) changed.push("workers");
-  if (!isDeepStrictEqual(running.defaults, next.defaults)) changed.push("defaults");
-  return changed;
+}
+
+function isGroup(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function changedRoutes(running: GatewayConfig, next: GatewayConfig): string[] {
@@ -89,17 +94,42 @@ function rowsOf({ routes, defaults }: GatewayConfig): readonly Row[] {
   }));
 }
 
-/** Everything that a record, or a resource's lock and memory, is called by. */
+/**
+ * What a record, or a resource's lock and memory, is called by, key by key of the file. DANGER: a part of a policy that names
+ * records and is not among them lets retries run again; a new part does not compile until that is decided here.
+ */
+const NAMING: {
+  readonly [Part in keyof Policy]:
+    | ((policy: Policy, path: string) => Readonly<Record<string, string>>)
+    | "names nothing";
+} = {
+  scopeHeaders: ({ scopeHeaders }) => ({ "scope.headers": scopeHeaders.join("\n") }),
+  // A UUID is one key in either case; as any other text it is two.
+  key: ({ key }, path) => ({ key: sourceName(key.source, path), "key.format": key.format }),
+  route: ({ key, route }) => ({ name: key.source.from === "header" ? "" : route }),
+  resource: ({ resource }, path) => ({
+    "resource.id": resource === undefined ? "" : resourceName(resource.id, path),
+  }),
+  mode: "names nothing",
+  profile: "names nothing",
+  status: "names nothing",
+  fingerprint: "names nothing",
+  duplicates: "names nothing",
+  onInFlight: "names nothing",
+  waitTimeoutMs: "names nothing",
+  onStoreError: "names nothing",
+  onUnknown: "names nothing",
+  retention: "names nothing",
+  limits: "names nothing",
+  respond: "names nothing",
+  replay: "names nothing",
+  docsUrl: "names nothing",
+};
+
 function namesOf({ path, policy }: Route): Row["names"] {
-  const { source, format } = policy.key;
-  return [
-    ["scope.headers", policy.scopeHeaders.join("\n")],
-    ["key", sourceName(source, path)],
-    // A UUID is one key in either case; as any other text it is two.
-    ["key.format", format],
-    ["name", source.from === "header" ? "" : policy.route],
-    ["resource.id", policy.resource === undefined ? "" : resourceName(policy.resource.id, path)],
-  ];
+  return Object.values(NAMING).flatMap((naming) =>
+    naming === "names nothing" ? [] : Object.entries(naming(policy, path)),
+  );
 }
 
 function sourceName(source: KeySource, path: string): string {
