@@ -27,6 +27,7 @@ import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
+import { consoleParts } from "./operators.ts";
 
 export interface Address {
   readonly host: string;
@@ -250,6 +251,7 @@ export function createOperating(
   config: GatewayConfig,
   parts: {
     readonly store: Store;
+    readonly snapshot: Metrics["snapshot"];
     readonly log: Log;
     readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
@@ -259,8 +261,10 @@ export function createOperating(
   },
 ): Operating {
   const { store, log, exposition, unready, configuring } = parts;
+  let current = config;
   const admin = createAdmin({
     ...config.admin,
+    ...consoleParts(() => current, parts),
     desk: store,
     problems: async () => [...unready(), ...(await store.problems())],
     exposition,
@@ -272,7 +276,10 @@ export function createOperating(
   return {
     start: () => admin.start(),
     stop: () => admin.stop(),
-    adopt: ({ admin: { token }, defaults }) =>
-      admin.adopt({ token, executedRetentionMs: defaults.retention.completedMs }),
+    adopt(next) {
+      current = next;
+      const { token } = next.admin;
+      admin.adopt({ token, executedRetentionMs: next.defaults.retention.completedMs });
+    },
   };
 }

@@ -49,6 +49,7 @@ export async function runPrimary(
   const store = await openStore(config.store);
   const crew = new Crew(firstEdition(config), await storeIdentity(config.store), log);
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log,
     exposition: async () => reloads.behind(await metrics.exposition()),

@@ -1,12 +1,14 @@
 /**
- * The second port, for operators: health, metrics and the records API. Never carries traffic, and keeps answering
- * while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
+ * The second port, for operators: health, metrics, the records API and the console. Never carries traffic, and keeps
+ * answering while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { RecordCorrupt, type RecordDesk, StoreUnavailable } from "../core/ports.ts";
 import { createGate, type Gate } from "./auth.ts";
 import { readJsonBody } from "./body.ts";
 import { type Configuring, configurationResource } from "./configuration.ts";
+import { consolePage } from "./console.ts";
+import { overview, type OverviewOptions } from "./overview.ts";
 import {
   type Change,
   forgetRecord,
@@ -17,13 +19,15 @@ import {
 } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
 
-export interface AdminOptions {
+export interface AdminOptions extends OverviewOptions {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
   /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
   readonly token: string;
   readonly desk: RecordDesk;
+  /** Where the build has put the console; ends with a slash. */
+  readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
   readonly problems: () => Promise<readonly string[]>;
   readonly exposition: () => Promise<{ readonly contentType: string; readonly body: string }>;
@@ -127,7 +131,8 @@ async function answer(
   const configuration = configurationResource(request, path, options.configuring);
   if (configuration !== undefined) return configuration;
   const search = new URLSearchParams(queryAt === -1 ? "" : target.slice(queryAt + 1));
-  return records(request, path, search, options);
+  const bounded = { ...options, problems: () => inTime(options.problems()) };
+  return overview(request, path, bounded) ?? records(request, path, search, options);
 }
 
 /** What needs no token. */
@@ -146,7 +151,7 @@ function openResource(
         return { status: 200, headers: { "Content-Type": contentType }, body };
       };
     default:
-      return undefined;
+      return consolePage(path, options.consoleDir);
   }
 }
 
@@ -177,7 +182,7 @@ async function records(
   if (id === "" && path !== "/v1/records") {
     return problem(
       "not-found",
-      "Here are /livez, /readyz, /metrics, /v1/records, /v1/config and /v1/reload.",
+      "Here are /console/, /livez, /readyz, /metrics, /v1/records, /v1/counters, /v1/routes, /v1/status, /v1/config and /v1/reload.",
     );
   }
   if (id === "") {

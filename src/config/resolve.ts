@@ -66,7 +66,12 @@ export function resolve(file: FileConfig): GatewayConfig {
     },
     store: resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
-    admin: { host: admin.host, port: admin.port, token: admin.token },
+    admin: {
+      host: admin.host,
+      port: admin.port,
+      token: admin.token,
+      showAnswers: admin.showAnswers,
+    },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     workers: file.workers ?? DEFAULTS.workers,
     defaults: resolvePolicy("default", defaults),

@@ -92,6 +92,8 @@ t.test(
     );
     const { result, changed, digest } = (await gateway.reload()).json();
     q.same([result, changed], ["applied", ["upstream.timeout", "store.lease", "defaults"]]);
+    const shown = (await call(`${gateway.admin}/v1/routes`)).body.toString();
+    q.match(shown, '"profile":"ietf"', "the console shows what is in force");
     // The claim lives on under the lease that it was taken with, although a new one would be much shorter.
     const busy = await post(gateway.url, "begun-before");
     q.same(told(busy), [409, "in-flight"]);
