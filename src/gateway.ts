@@ -101,7 +101,7 @@ export async function createServing(
     idleTimeoutMs: listen.idleTimeoutMs,
   });
   const background = new Set<Promise<void>>();
-  const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
+  const locks = await openLocks(config, { cells: store, newToken, clock });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
     findReads: readsFinder(config.routes),
