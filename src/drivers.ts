@@ -3,7 +3,7 @@
  * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
  */
 import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
-import type { NewToken, Store } from "./core/ports.ts";
+import type { Clock, NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import type { SettleBus } from "./store/embedded.ts";
 import { parseRedisUrl } from "./store/redis-url.ts";
@@ -63,7 +63,7 @@ export async function openStore(config: StoreConfig, shared: Shared = {}): Promi
  */
 export async function openLocks(
   { store, locks: { nodes } }: GatewayConfig,
-  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly monotonicMs: () => number },
+  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly clock: Clock },
 ): Promise<Locks> {
   const urls = nodes.length > 0 ? nodes : isRedis(store.url) ? [store.url] : [];
   if (urls.length === 0) {
@@ -78,7 +78,7 @@ export async function openLocks(
     connectNodes: (callMs) => connectRedisNodes(urls, callMs),
     keyPrefix: store.keyPrefix,
     timeoutMs: LOCK_ROUNDS * store.timeoutMs,
-    monotonicMs: ports.monotonicMs,
+    clock: ports.clock,
   });
 }
 

@@ -123,7 +123,7 @@ type Lasting = Omit<
 export async function createServing(config: GatewayConfig, parts: ServingParts): Promise<Serving> {
   const { store, metrics, log } = parts;
   const background = new Set<Promise<void>>();
-  const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
+  const locks = await openLocks(config, { cells: store, newToken, clock });
   const observer = observing(metrics, log);
   const lasting: Lasting = {
     locks,
