@@ -10,7 +10,7 @@ import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
-import { openLocks } from "./drivers.ts";
+import { openLocks, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
@@ -95,7 +95,7 @@ export async function createServing(
     locks,
     keyLocks: config.locks.nodes.length > 0 ? locks : undefined,
     readJson,
-    store: observeStore(store, metrics),
+    store: observeStore(await rememberingIn(store, config.store), metrics),
     upstream,
     clock,
     newToken,

@@ -20,6 +20,7 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
   return [
     ...upstreamContradictions(sections),
     ...storeContradictions(sections),
+    ...encryptionContradictions(sections),
     ...leaseContradictions(file),
     ...lockContradictions(sections),
     ...portContradictions(sections),
@@ -54,7 +55,7 @@ function sectionsOf(file: FileConfig) {
   return {
     listen: { ...DEFAULTS.listen, ...file.listen },
     upstream: { ...DEFAULTS.upstream, ...file.upstream },
-    store: { ...DEFAULTS.store, replicas: undefined, ...file.store },
+    store: { ...DEFAULTS.store, replicas: undefined, encryption: undefined, ...file.store },
     locks: { ...DEFAULTS.locks, ...file.locks },
     admin: { ...DEFAULTS.admin, ...file.admin },
     workers: file.workers ?? DEFAULTS.workers,
@@ -110,6 +111,31 @@ function storeContradictions({ store, workers }: Sections): Contradiction[] {
         "must be left out with a Cluster URL: replicas are waited for on the claim's own connection, and a Cluster client chooses connections itself",
       reads: ["store.url"],
     });
+  }
+  return found;
+}
+
+function encryptionContradictions({ store }: Sections): Contradiction[] {
+  const { encryption } = store;
+  if (encryption === undefined) return [];
+  const found: Contradiction[] = [];
+  const tell = (path: string, message: string, ...reads: string[]) =>
+    found.push({ path: `store.encryption${path}`, message, reads });
+  if (storeKind(store.url) === "memory") {
+    tell("", "must be left out with a memory: store, which writes nothing anywhere", "store.url");
+  }
+  const keys = encryption.keys ?? [];
+  if (keys.length === 0) tell(".keys", "is required: at least one key");
+  for (const [index, { id, file, env }] of keys.entries()) {
+    const at = `.keys[${index}]`;
+    if (id === undefined) tell(`${at}.id`, "is required: it names the key in the records");
+    const twin = keys.findIndex((key) => id !== undefined && key.id === id);
+    if (twin !== index && twin !== -1) {
+      tell(`${at}.id`, `is the id of store.encryption.keys[${twin}] already; ids must differ`);
+    }
+    if ((file === undefined) === (env === undefined)) {
+      tell(at, "must say where the key is: either file or env");
+    }
   }
   return found;
 }

@@ -8,7 +8,16 @@ import * as field from "./fields.ts";
 import { pathFault } from "./paths.ts";
 import { policyFields } from "./policy-schema.ts";
 import { lockNodeFault, lockNodeServer, storeUrlFault, upstreamUrlFault } from "./urls.ts";
-import { adminTokenFault, cidrFault, hostFault, keyPrefixFault, routeNameFault } from "./values.ts";
+import {
+  adminTokenFault,
+  cidrFault,
+  encryptionKeyIdFault,
+  hostFault,
+  keyPrefixFault,
+  routeNameFault,
+  secretFileFault,
+  variableNameFault,
+} from "./values.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -55,6 +64,28 @@ const store = field.group("Where the records are kept.", {
   replicas: field.group("Wait for Redis replicas after a claim. Left out: do not wait.", {
     wait: field.count("Replicas that must have the claim before the request is sent.", 1, 16),
     timeout: field.timer("How long to wait for them."),
+  }),
+  encryption: field.group("Encrypt recorded answers (AES-256-GCM). Left out: do not.", {
+    keys: field.listOf(
+      "The first one writes, all of them read.",
+      field.group("A key of 32 bytes, as 64 hex digits or as base64, in one of two places.", {
+        id: field.text(
+          "Names the key in the records; a new key needs a new name.",
+          "a name",
+          encryptionKeyIdFault,
+        ),
+        file: field.text("File that holds the key and nothing else.", "a path", secretFileFault),
+        env: field.text(
+          "Environment variable that holds the key.",
+          "the name of a variable",
+          variableNameFault,
+        ),
+      }),
+    ),
+    plain: field.choice(
+      "A recorded answer that is not encrypted: an alarm, or replayed like any other (while records from before are live).",
+      ["refuse", "accept"],
+    ),
   }),
 });
 

@@ -90,6 +90,7 @@ function withinPolicy(at: string, values: PolicyValues, match: Match | undefined
     );
   }
   tellRespond(values.respond, tell);
+  if (values.respond.record === "never") tellNever(values, tell);
   const { as, status } = values.replay;
   if (as !== "recorded" && Object.keys(status).length > 0) {
     tell(
@@ -159,10 +160,11 @@ function tellPathKey(name: string | undefined, path: string | undefined, tell: T
 }
 
 function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {
-  const lists = ["release", "unknown", "record"] as const;
-  for (const [index, later] of lists.entries()) {
-    for (const earlier of lists.slice(0, index)) {
-      const both = respond[later].filter((status) => respond[earlier].includes(status));
+  const names = ["release", "unknown", "record"] as const;
+  const lists = { ...respond, record: respond.record === "never" ? [] : respond.record };
+  for (const [index, later] of names.entries()) {
+    for (const earlier of names.slice(0, index)) {
+      const both = lists[later].filter((status) => lists[earlier].includes(status));
       for (const status of both) {
         tell(
           `respond.${later}`,
@@ -172,6 +174,23 @@ function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {
       }
     }
   }
+}
+
+/** What would tell an answer again, where none is kept. */
+function tellNever({ replay }: PolicyValues, tell: Tell): void {
+  const voided = (key: string, why: string) =>
+    tell(
+      `replay.${key}`,
+      `${why} with respond.record: never, which keeps no answer`,
+      "respond.record",
+    );
+  if (replay.as === "see-other" || replay.as === "found") {
+    voided("as", `must not be ${replay.as}, which needs the recorded Location`);
+  }
+  if (replay.as === "conflict" && replay.conflictBody === "recorded") {
+    voided("conflictBody", "must not be recorded");
+  }
+  if (Object.keys(replay.status).length > 0) voided("status", "has no effect");
 }
 
 /** What a route says itself although something else of it makes it void. */

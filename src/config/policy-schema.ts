@@ -158,7 +158,10 @@ export const policyFields = {
       "Not processed: the key is free again. Adds to 401, 407, 408, 421, 425, 429, 503.",
     ),
     unknown: field.statuses("The outcome is unknown. Adds to 502, 504."),
-    record: field.statuses("An answer like any other, although the built-in lists say otherwise."),
+    record: field.statusesOr(
+      "An answer like any other, although the built-in lists say otherwise. never: no answer is recorded, only that the request was executed.",
+      "never",
+    ),
   }),
   replay: field.group("How a recorded answer is told again.", {
     dropHeaders: field.headers("Response headers that are not recorded.", responseHeaderFault),

@@ -21,9 +21,19 @@ export function printConfig(config: GatewayConfig): string {
 
 /** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */
 export function withoutSecrets(config: GatewayConfig): GatewayConfig {
+  const { encryption } = config.store;
   return {
     ...config,
-    store: { ...config.store, url: withoutPassword(config.store.url) },
+    store: {
+      ...config.store,
+      url: withoutPassword(config.store.url),
+      ...(encryption && {
+        encryption: {
+          ...encryption,
+          keys: encryption.keys.map((key) => ({ ...key, secret: HIDDEN })),
+        },
+      }),
+    },
     locks: { nodes: config.locks.nodes.map(withoutPassword) },
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
   };
@@ -56,6 +66,12 @@ function describe(config: GatewayConfig): FileConfig {
         replicas: {
           wait: store.replicas.wait,
           timeout: formatDuration(store.replicas.timeoutMs),
+        },
+      }),
+      ...(store.encryption && {
+        encryption: {
+          keys: store.encryption.keys.map(({ id, from }) => ({ id, ...from })),
+          plain: store.encryption.plain,
         },
       }),
     },
@@ -139,11 +155,14 @@ function describeKey({ source, required, format }: Policy["key"]): PolicySetting
 function describeRespond({
   release,
   unknown,
+  keepsAnswer,
 }: Policy["respond"]): PolicySettings["respond"] & object {
   const taken = new Set([...release, ...unknown]);
   return {
     release: release.filter((status) => !RELEASE_STATUSES.includes(status)),
     unknown: unknown.filter((status) => !UNKNOWN_STATUSES.includes(status)),
-    record: [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status)),
+    record: keepsAnswer
+      ? [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status))
+      : "never",
   };
 }

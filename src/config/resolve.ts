@@ -16,7 +16,7 @@ import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
 import { resolveResource } from "./resource.ts";
-import type { GatewayConfig, StoreConfig } from "./schema.ts";
+import type { EncryptionConfig, GatewayConfig, StoreConfig } from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
 
@@ -42,8 +42,8 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["notFound", "not-found"],
 ];
 
-/** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
-export function resolve(file: FileConfig): GatewayConfig {
+/** The whole configuration; keys were read before. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
+export function resolve(file: FileConfig, encryption?: EncryptionConfig): GatewayConfig {
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
@@ -64,7 +64,10 @@ export function resolve(file: FileConfig): GatewayConfig {
       timeoutMs: ms(upstream.timeout),
       connections: upstream.connections,
     },
-    store: resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
+    store: {
+      ...resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
+      ...(encryption && { encryption }),
+    },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
     admin: { host: admin.host, port: admin.port, token: admin.token },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
@@ -74,7 +77,10 @@ export function resolve(file: FileConfig): GatewayConfig {
   };
 }
 
-function resolveStore(own: NonNullable<FileConfig["store"]>, defaultLeaseMs: number): StoreConfig {
+function resolveStore(
+  own: NonNullable<FileConfig["store"]>,
+  defaultLeaseMs: number,
+): Omit<StoreConfig, "encryption"> {
   const store = { ...DEFAULTS.store, ...own };
   const replicas = own.replicas && { ...DEFAULT_REPLICAS, ...own.replicas };
   return {
@@ -168,9 +174,11 @@ function resolveSource(key: KeyValues): KeySource {
 
 /** The built-in lists and the route's own, less what the route says differently. Sorted: an order means nothing here. */
 function resolveRespond({ release, unknown, record }: PolicyValues["respond"]): RespondPolicy {
+  const recorded = record === "never" ? [] : record;
   return {
-    release: allBut([...RELEASE_STATUSES, ...release], [...unknown, ...record]),
-    unknown: allBut([...UNKNOWN_STATUSES, ...unknown], [...release, ...record]),
+    release: allBut([...RELEASE_STATUSES, ...release], [...unknown, ...recorded]),
+    unknown: allBut([...UNKNOWN_STATUSES, ...unknown], [...release, ...recorded]),
+    keepsAnswer: record !== "never",
   };
 }
 

@@ -116,6 +116,27 @@ export function adminTokenFault(token: string): string | undefined {
     : "must be at most 512 visible ASCII characters, without spaces";
 }
 
+/** Stands in the records, in the clear. */
+export function encryptionKeyIdFault(id: string): string | undefined {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/u.test(id)
+    ? undefined
+    : "must be 1 to 32 letters, digits, ., - or _, and begin with a letter or digit";
+}
+
+export function secretFileFault(path: string): string | undefined {
+  return path === "" || path.includes("\0") ? "must be the path of a file" : undefined;
+}
+
+/** The gateway's own variables are settings, and a name of that kind that is none is refused as a slip. */
+export function variableNameFault(name: string): string | undefined {
+  if (name.startsWith("IDEMPOTENCY_GATEWAY_")) {
+    return "must not begin with IDEMPOTENCY_GATEWAY_, which is for the gateway's settings";
+  }
+  return /^[A-Za-z_][A-Za-z0-9_]{0,127}$/u.test(name)
+    ? undefined
+    : "must be the name of an environment variable: letters, digits and _";
+}
+
 /** A metric label and part of a record's identity. */
 export function routeNameFault(name: string): string | undefined {
   if (name === "default" || name === "none") {

@@ -80,6 +80,8 @@ export interface RespondPolicy {
   readonly release: readonly number[];
   /** Upstream statuses that leave the outcome unknown. */
   readonly unknown: readonly number[];
+  /** `false`: of an answer only its status is recorded, and a retry is told that it cannot be replayed. */
+  readonly keepsAnswer: boolean;
 }
 
 export interface Policy {

@@ -9,6 +9,7 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
+  CorruptReason,
   HeaderPair,
   RecordedResponse,
   RecordState,
@@ -123,6 +124,12 @@ export class StoreFull extends StoreUnavailable {
 export class RecordCorrupt extends Error {
   override readonly name = "RecordCorrupt";
   readonly code = "RECORD_CORRUPT";
+  readonly reason: CorruptReason;
+
+  constructor(message: string, options: { readonly reason?: CorruptReason } = {}) {
+    super(message);
+    this.reason = options.reason ?? "damaged";
+  }
 }
 
 // ------------------------------------------------------------------------------------------------- the upstream

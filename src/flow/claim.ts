@@ -17,7 +17,7 @@ export type Claimed =
   | { readonly kind: "held-elsewhere" }
   /** The store cannot be asked, so nothing may be sent. */
   | { readonly kind: "unavailable"; readonly cause: string }
-  | { readonly kind: "corrupt" };
+  | { readonly kind: "corrupt"; readonly cause: string };
 
 export async function claim(
   admitted: Pick<Admitted, "policy" | "method" | "target">,
@@ -44,7 +44,7 @@ export async function claim(
     const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
     return await confirm(turn, deps);
   } catch (error) {
-    if (error instanceof RecordCorrupt) return { kind: "corrupt" };
+    if (error instanceof RecordCorrupt) return { kind: "corrupt", cause: error.reason };
     if (!(error instanceof StoreUnavailable)) throw error;
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };

@@ -112,7 +112,11 @@ async function serve(
   const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
   const claiming = deps.clock.monotonicMs();
   const claimed = await claim(admitted, keyed, request.gone, deps);
-  const facts = { recordId: keyed.id, claimMs: deps.clock.monotonicMs() - claiming };
+  const facts: Facts = {
+    recordId: keyed.id,
+    claimMs: deps.clock.monotonicMs() - claiming,
+    ...("cause" in claimed && { cause: claimed.cause }),
+  };
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);

@@ -3,7 +3,7 @@
  * answer, so a client that has seen a response can always get the same one again. Every write presents the claim's
  * token; losing is a normal answer.
  */
-import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import { toRecord, verdictOn } from "../core/recordable.ts";
 import {
   RecordCorrupt,
   StoreFull,
@@ -70,12 +70,7 @@ async function settleAnswer(
     case "unknown":
       return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
     case "record":
-      return complete(
-        owned,
-        { ...answer, headers: headersToRecord(answer.headers, policy.replay.dropHeaders) },
-        policy,
-        deps,
-      );
+      return complete(owned, toRecord(answer, policy), policy, deps);
   }
 }
 

@@ -13,7 +13,7 @@ import {
 } from "prom-client";
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
-import { UNKNOWN_REASONS } from "../core/record.ts";
+import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
 import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
 
 /** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
@@ -28,6 +28,8 @@ export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 export interface Metrics extends Observer {
   /** One call to the store, in seconds. `ok` is false when it rejected. */
   storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
+  /** What was read of the store was refused. */
+  damagedRecord(reason: CorruptReason): void;
   exposition(): Promise<Exposition>;
   /** For the primary of a cluster, see `sumSnapshots`. */
   snapshot(): Promise<Snapshot>;
@@ -107,6 +109,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       store.duration.observe({ operation }, seconds);
       if (!ok) store.errors.inc({ operation });
     },
+    damagedRecord: (reason) => store.damaged.inc({ reason }),
     exposition: () => expositionOf(registry),
     snapshot: () => snapshotOf(registry),
   };
@@ -192,6 +195,12 @@ function storeMetrics(registry: Registry) {
       labelNames: ["operation"],
       registers,
     }),
+    damaged: new Counter({
+      name: "idempotency_gateway_damaged_records_total",
+      help: "Reads of the store that were refused because what stands there cannot be trusted.",
+      labelNames: ["reason"],
+      registers,
+    }),
   };
 }
 
@@ -205,6 +214,7 @@ function initialise(
     outcomes.lostWrites.inc({ operation }, 0);
     store.errors.inc({ operation }, 0);
   }
+  for (const reason of CORRUPT_REASONS) store.damaged.inc({ reason }, 0);
   for (const route of routes) {
     for (const reason of UNKNOWN_REASONS) outcomes.unknown.inc({ route, reason }, 0);
   }

@@ -45,7 +45,11 @@ void t.test("the built-in policy is the documented one", (t) => {
     onUnknown: "by-method",
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1_048_576, responseBytes: 1_048_576 },
-    respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
+    respond: {
+      release: [401, 407, 408, 421, 425, 429, 503],
+      unknown: [502, 504],
+      keepsAnswer: true,
+    },
     replay: {
       dropHeaders: [],
       status: new Map(),
@@ -123,7 +127,10 @@ void t.test("respond moves statuses between released, unknown and recorded", (t)
     {},
     { respond: { release: [502, 500], unknown: [503], record: [429, 504] } },
   );
-  t.strictSame(moved.respond, { release: [401, 407, 408, 421, 425, 500, 502], unknown: [503] });
+  const release = [401, 407, 408, 421, 425, 500, 502];
+  t.strictSame(moved.respond, { release, unknown: [503], keepsAnswer: true });
+  const never = routeOf({ respond: { record: [429] } }, { respond: { record: "never" } });
+  t.match(never.respond, { release: [401, 407, 408, 421, 425, 429, 503], keepsAnswer: false });
   t.end();
 });
 

@@ -138,7 +138,7 @@ t.test(
     for (const status of [200, 201, 204, 301, 304, 400, 403, 404, 409, 422, 500, 501, 505, 599]) {
       t.equal(verdictOn(status, policy), "record", `${status}`);
     }
-    const own = newPolicy({ respond: { release: [404], unknown: [500] } });
+    const own = newPolicy({ respond: { release: [404], unknown: [500], keepsAnswer: true } });
     t.same([404, 500, 503].map((status) => verdictOn(status, own)), ["release", "unknown", "record"]); // prettier-ignore
   },
 );

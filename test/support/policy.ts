@@ -22,7 +22,11 @@ export function newPolicy(overrides: Partial<Policy> = {}): Policy {
     onUnknown: "by-method",
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1024, responseBytes: 1024 },
-    respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
+    respond: {
+      release: [401, 407, 408, 421, 425, 429, 503],
+      unknown: [502, 504],
+      keepsAnswer: true,
+    },
     replay: { dropHeaders: [], status: new Map(), as: "recorded", ...REPEATS },
     resource: undefined,
     docsUrl: undefined,

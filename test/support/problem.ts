@@ -92,6 +92,7 @@ const SHOULD_RETRY: Readonly<Record<string, boolean>> = {
   conflict: false,
   "in-flight": true,
   "store-unavailable": true,
+  "record-corrupt": true,
   "upstream-unreachable": true,
 };
 
