@@ -1,9 +1,11 @@
 /**
- * Which store and which locks the configuration asks for. Only those are loaded, each with its package: without Redis
+ * Which store, which locks and which checks of callers the configuration asks for. Only those are loaded, each with its package: without Redis
  * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
  */
 import { createSecretKey } from "node:crypto";
 import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
+import type { Access } from "./core/access-ports.ts";
+import type { Policy } from "./core/policy.ts";
 import type { NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import type { SettleBus } from "./store/embedded.ts";
@@ -105,6 +107,26 @@ export async function openLocks(
     timeoutMs: LOCK_ROUNDS * store.timeoutMs,
     monotonicMs: ports.monotonicMs,
   });
+}
+
+/**
+ * What asks about callers, where some route wants it asked; `undefined` where none does, and then nothing of it is
+ * loaded.
+ */
+export async function openAccess(
+  policies: readonly Policy[],
+  monotonicMs: () => number,
+): Promise<{ readonly ports: Access; close(): Promise<void> } | undefined> {
+  if (!policies.some(({ scopeJwt }) => scopeJwt !== undefined)) return undefined;
+  const [{ createAsker }, { createCallers }, { keyLoader }] = await Promise.all([
+    import("./http/ask.ts"),
+    import("./access/jwt.ts"),
+    import("./access/load-keys.ts"),
+  ]);
+  const asker = createAsker();
+  const loadKeys = keyLoader((...question) => asker.ask(...question));
+  const callers = createCallers({ loadKeys, monotonicMs });
+  return { ports: { callers }, close: () => asker.close() };
 }
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */

@@ -10,7 +10,7 @@ import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
-import { openLocks, rememberingIn } from "./drivers.ts";
+import { openAccess, openLocks, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
@@ -88,6 +88,7 @@ export async function createServing(
     idleTimeoutMs: listen.idleTimeoutMs,
   });
   const background = new Set<Promise<void>>();
+  const access = await openAccess(policies, monotonicMs);
   const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
@@ -101,6 +102,7 @@ export async function createServing(
     newToken,
     observer,
     latency: createLatency(),
+    access: access?.ports,
     limits: {
       leaseMs: config.store.leaseMs,
       deadlineMs: up.timeoutMs,
@@ -138,6 +140,7 @@ export async function createServing(
       await locks.close();
       tunnel.close();
       await upstream.close();
+      await access?.close();
     },
   };
 }

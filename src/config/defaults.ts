@@ -30,6 +30,12 @@ export const DEFAULT_POLICY: PolicyValues = {
   docsUrl: "",
 };
 
+/** Of `scope.jwt`, where it is given. No `jwks`, no `issuer` and no `audience`, which only the user knows. */
+export const DEFAULT_JWT: { readonly claims: string[]; readonly clockTolerance: string } = {
+  claims: ["sub"],
+  clockTolerance: "30s",
+};
+
 /**
  * Of a route's `resource`, and of its `afterDelete` where that is given. No `id`, which names the resource, and no
  * `serialize`, which follows from the others.

@@ -20,6 +20,7 @@ type Found = Contradiction[];
 export function policyContradictions(file: FileConfig): readonly Contradiction[] {
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
   const found = withinPolicy("defaults", defaults, undefined);
+  found.push(...twoScopes("defaults", file.defaults ?? {}));
   for (const [index, route] of (file.routes ?? []).entries()) {
     const at = `routes[${index}]`;
     const own = policyOf(route);
@@ -31,7 +32,7 @@ export function policyContradictions(file: FileConfig): readonly Contradiction[]
     });
     // A mistake in the defaults is told once, where it stands, and not again at each route that inherits it.
     found.push(...told.filter(({ path }) => isOwn(own, path.slice(at.length + 1))));
-    found.push(...pointless(at, own, values));
+    found.push(...pointless(at, own, values), ...twoScopes(at, own));
   }
   return found;
 }
@@ -89,6 +90,7 @@ function withinPolicy(at: string, values: PolicyValues, match: Match | undefined
       "fingerprint.body",
     );
   }
+  tellJwt(values, tell);
   tellRespond(values.respond, tell);
   if (values.respond.record === "never") tellNever(values, tell);
   const { as, status } = values.replay;
@@ -157,6 +159,31 @@ function tellPathKey(name: string | undefined, path: string | undefined, tell: T
       : `match.path has ${parameters.join(", ")}`;
   const what = name === undefined ? "is required with" : "must be a parameter of match.path with";
   tell("key.name", `${what} key.from: path; ${choice}`, "key.from", "match.path");
+}
+
+function tellJwt({ scope: { jwt }, key }: PolicyValues, tell: Tell): void {
+  if (jwt === undefined) return;
+  for (const name of ["jwks", "issuer", "audience"] as const) {
+    if (jwt[name] === undefined) tell(`scope.jwt.${name}`, "is required with scope.jwt");
+  }
+  if (jwt.claims?.length === 0) {
+    tell("scope.jwt.claims", "must have at least one claim, or all callers would be one");
+  }
+  if (key.from === "body" && !key.required) {
+    tell(
+      "scope.jwt",
+      "needs key.required: true with key.from: body: a caller is verified before its body is read, and whether there is a key is known only then",
+      "key.from",
+      "key.required",
+    );
+  }
+}
+
+/** Said in one place: what is inherited gives way. */
+function twoScopes(at: string, { scope }: PolicySettings): Found {
+  if (scope?.headers === undefined || scope.jwt === undefined) return [];
+  const message = "must be left out with scope.jwt, which names the caller by its token alone";
+  return [{ path: `${at}.scope.headers`, message, reads: [`${at}.scope.jwt`] }];
 }
 
 function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {

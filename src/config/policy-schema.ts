@@ -6,7 +6,9 @@
 import * as field from "./fields.ts";
 import { templateFault } from "./paths.ts";
 import {
+  claimValueFault,
   docsUrlFault,
+  jwksFault,
   keyNameFault,
   pointerFault,
   requestHeaderFault,
@@ -114,6 +116,24 @@ export const policyFields = {
     headers: field.headers(
       "Request headers whose values name the caller. Empty: all callers share one scope (single tenant).",
       requestHeaderFault,
+    ),
+    jwt: field.group(
+      "The caller is who its bearer token says, verified here, so that a renewed token keeps its scope. In place of headers.",
+      {
+        jwks: field.text(
+          "The issuer's public keys: an http(s) URL of a JSON Web Key Set, or file:PATH.",
+          "a URL such as https://issuer.example/jwks.json",
+          jwksFault,
+        ),
+        issuer: field.text("What the token's iss must be.", "text", claimValueFault),
+        audience: field.text("What the token's aud must hold.", "text", claimValueFault),
+        claims: field.list(
+          "Claims that together name the caller; a token without one of them is refused.",
+          "a claim such as sub",
+          claimValueFault,
+        ),
+        clockTolerance: field.timer("What this clock and the issuer's may differ by."),
+      },
     ),
   }),
   fingerprint: field.group("What makes two requests the same request.", {

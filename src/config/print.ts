@@ -103,7 +103,7 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
     profile: policy.profile,
     status: describeStatus(policy.status),
     key: describeKey(policy.key),
-    scope: { headers: [...policy.scopeHeaders] },
+    scope: describeScope(policy),
     fingerprint: {
       body: policy.fingerprint.body,
       headers: [...policy.fingerprint.headers],
@@ -143,6 +143,14 @@ function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["s
     return value === undefined ? [] : [[key, value] as const];
   });
   return Object.fromEntries(entries);
+}
+
+function describeScope({ scopeHeaders, scopeJwt }: Policy): PolicySettings["scope"] & object {
+  if (scopeJwt === undefined) return { headers: [...scopeHeaders] };
+  const { claims, clockToleranceMs, ...jwt } = scopeJwt;
+  return {
+    jwt: { ...jwt, claims: [...claims], clockTolerance: formatDuration(clockToleranceMs) },
+  };
 }
 
 function describeKey({ source, required, format }: Policy["key"]): PolicySettings["key"] & object {

@@ -5,6 +5,7 @@
 import type { KeySource, Policy, RespondPolicy, Route } from "../core/policy.ts";
 import type { ProblemCode } from "../core/outcome.ts";
 import {
+  DEFAULT_JWT,
   DEFAULT_KEY_NAME,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
@@ -117,7 +118,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
       required: values.key.required,
       format: values.key.format,
     },
-    scopeHeaders: lowerCase(values.scope.headers),
+    ...resolveScope(values.scope),
     fingerprint: {
       body: values.fingerprint.body,
       headers: lowerCase(values.fingerprint.headers),
@@ -148,6 +149,23 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
     resource: values.resource && (resolveResource(values.resource) ?? unchecked()),
     docsUrl: values.docsUrl === "" ? undefined : new URL(values.docsUrl).href,
   };
+}
+
+function resolveScope({
+  headers,
+  jwt,
+}: PolicyValues["scope"]): Pick<Policy, "scopeHeaders" | "scopeJwt"> {
+  if (jwt === undefined) return { scopeHeaders: lowerCase(headers), scopeJwt: undefined };
+  const { claims, clockTolerance } = { ...DEFAULT_JWT, ...jwt };
+  const scopeJwt = {
+    jwks: jwt.jwks ?? unchecked(),
+    issuer: jwt.issuer ?? unchecked(),
+    audience: jwt.audience ?? unchecked(),
+    claims,
+    clockToleranceMs: ms(clockTolerance),
+  };
+  // The one header that names the caller: it is protected like any other that does.
+  return { scopeHeaders: ["authorization"], scopeJwt };
 }
 
 /** Only what was set: the profile decides the others at each request. */

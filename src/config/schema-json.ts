@@ -7,6 +7,7 @@
 import { z } from "zod";
 import {
   DEFAULT_ENCRYPTION,
+  DEFAULT_JWT,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
   DEFAULT_RESOURCE,
@@ -17,7 +18,11 @@ import { fileSchema } from "./file-schema.ts";
 const builtIn = {
   ...DEFAULTS,
   store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS, encryption: DEFAULT_ENCRYPTION },
-  defaults: { ...DEFAULT_POLICY, resource: DEFAULT_RESOURCE },
+  defaults: {
+    ...DEFAULT_POLICY,
+    scope: { ...DEFAULT_POLICY.scope, jwt: DEFAULT_JWT },
+    resource: DEFAULT_RESOURCE,
+  },
   routes: [],
 };
 

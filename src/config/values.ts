@@ -102,6 +102,28 @@ export function keyPrefixFault(prefix: string): string | undefined {
     : "must be 1 to 64 visible ASCII characters, without spaces and without { } * ? [ ] \\";
 }
 
+/** A server that the gateway asks itself: no user, and nothing that would not be sent. */
+export function askedUrlFault(url: string): string | undefined {
+  const plain = /^https?:\/\/[!-~]+$/u.test(url) && !/[<>"\\@#]/u.test(url);
+  return plain && URL.canParse(url)
+    ? undefined
+    : "must be an http:// or https:// URL without @ and #";
+}
+
+export function jwksFault(url: string): string | undefined {
+  if (/^file:[^\0]+$/u.test(url)) return undefined;
+  return askedUrlFault(url) === undefined
+    ? undefined
+    : "must be an http:// or https:// URL without @ and #, or file: and a path";
+}
+
+/** Of an issuer, an audience or the name of a claim. */
+export function claimValueFault(value: string): string | undefined {
+  return /^[!-~]{1,256}$/u.test(value)
+    ? undefined
+    : "must be 1 to 256 visible ASCII characters, without spaces";
+}
+
 /** What `--print-config` shows in place of a secret. */
 export const HIDDEN = "********";
 

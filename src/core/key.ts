@@ -170,6 +170,24 @@ export function scopeOf(headers: readonly HeaderPair[], scopeHeaders: readonly s
   return digest.end();
 }
 
+/** A claim of a verified token: its name, and its value as JSON, which tells `"1"` from `1`. */
+export type Claim = readonly [name: string, value: string];
+
+/**
+ * Digest of who a verified token names, 64 hex digits. Begins with a part that no header has, so that no choice of
+ * header values spells a token's scope.
+ */
+export function scopeOfClaims(issuer: string, claims: readonly Claim[]): string {
+  const digest = new Digest();
+  digest.add(undefined);
+  digest.add(issuer);
+  for (const [name, value] of claims) {
+    digest.add(name);
+    digest.add(value);
+  }
+  return digest.end();
+}
+
 /**
  * SHA-256 over the length-prefixed scope and key, 64 hex digits. A key that is not taken from a header means something
  * only on its own route (`/things/7` and `/lamps/7` are two operations), so there the route's name is a third part.

@@ -25,6 +25,8 @@ export const PROBLEM_CODES = [
   "store-unavailable",
   "record-corrupt",
   "upstream-unreachable",
+  "credentials-invalid",
+  "access-unchecked",
   "request-invalid",
   "internal-error",
 ] as const;

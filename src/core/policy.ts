@@ -20,6 +20,17 @@ export interface KeyPolicy {
   readonly format: KeyFormat;
 }
 
+/** Whose tokens name the caller, and by which of their claims. */
+export interface JwtPolicy {
+  /** `http(s)://…` or `file:PATH`. */
+  readonly jwks: string;
+  readonly issuer: string;
+  readonly audience: string;
+  /** At least one. */
+  readonly claims: readonly string[];
+  readonly clockToleranceMs: number;
+}
+
 export interface FingerprintPolicy {
   readonly body: "raw" | "json";
   /** Lower-case names of further headers that are part of what is asked for. */
@@ -94,6 +105,8 @@ export interface Policy {
   readonly key: KeyPolicy;
   /** Lower-case names of the headers whose values name the caller. */
   readonly scopeHeaders: readonly string[];
+  /** The caller is who its token says, and `scopeHeaders` is `authorization` alone. `undefined`: the headers' values. */
+  readonly scopeJwt: JwtPolicy | undefined;
   readonly fingerprint: FingerprintPolicy;
   readonly onInFlight: "reject" | "wait";
   /** Bound of `onInFlight: wait`, in milliseconds. */

@@ -105,6 +105,16 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
     detail:
       "Nothing was sent to the upstream, and the key is free. Send the request again with the same key.",
   },
+  "credentials-invalid": {
+    title: "The request does not say who it is from",
+    detail:
+      "Nothing was sent to the upstream. Send a valid bearer token in Authorization; a renewed token of the same caller finds its earlier requests again.",
+  },
+  "access-unchecked": {
+    title: "It cannot be checked right now who may have this",
+    detail:
+      "Nothing was sent to the upstream and nothing is told of earlier requests. Send the request again with the same key after the time in Retry-After.",
+  },
   "request-invalid": {
     title: "The request is not acceptable",
     detail: "Correct the request and send it again.",

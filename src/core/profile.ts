@@ -26,6 +26,8 @@ const DEFAULT: Readonly<Record<ProblemCode, number>> = {
   "store-unavailable": 503,
   "record-corrupt": 503,
   "upstream-unreachable": 502,
+  "credentials-invalid": 401,
+  "access-unchecked": 503,
   "request-invalid": 400,
   "internal-error": 500,
 };
@@ -53,6 +55,7 @@ const SHOULD_RETRY: Partial<Readonly<Record<Outcome, boolean>>> = {
   "store-unavailable": true,
   "record-corrupt": true,
   "upstream-unreachable": true,
+  "access-unchecked": true,
 };
 
 /** `undefined`: the status itself says enough. */

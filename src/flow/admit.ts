@@ -1,7 +1,8 @@
 /**
- * The first step of the line: route → key → body → fingerprint. Reads the whole body, bounded, before anything is
+ * The first step of the line: route → key → caller → body → fingerprint. Reads the whole body, bounded, before anything is
  * claimed, so that a slow uploader holds no key. Decides who passes, who is refused and who goes on; writes nothing.
  */
+import type { Access } from "../core/access-ports.ts";
 import { fieldOf } from "../core/fields.ts";
 import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
 import {
@@ -13,17 +14,25 @@ import {
   scopeOf,
   type KeyRead,
 } from "../core/key.ts";
-import type { ProblemCode } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import {
+  JsonRefused,
+  type BodyRead,
+  type InboundRequest,
+  type JsonValue,
+  type ReadJson,
+} from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { nameResource, type NamedResource, type ResourceName } from "../core/resource-name.ts";
+import type { Refusal } from "./answer.ts";
+import { callerOf } from "./caller.ts";
 import { isRead, type FindReads, type FindRoute, type RouteMatch } from "../core/route.ts";
 
 export interface AdmitDeps {
   readonly findRoute: FindRoute;
   readonly findReads: FindReads;
   readonly readJson: ReadJson;
+  readonly access?: Access | undefined;
 }
 
 /** A request that is guarded: it may be claimed, or it changes a resource, or both. */
@@ -33,6 +42,8 @@ export interface Admitted {
   readonly target: string;
   readonly headers: readonly HeaderPair[];
   readonly body: Uint8Array;
+  /** Who the caller is, as a digest. */
+  readonly scope: string;
   /** The parsed body where the route needs its meaning. */
   readonly json: JsonValue | undefined;
   /** `undefined` where the request has no key and needs none, because its route guards a resource. */
@@ -50,11 +61,6 @@ export interface Keyed {
 
 /** Which record a request is about; nothing where its key is missing, invalid or in a body that was not read. */
 type Named = Partial<Pick<Keyed, "id" | "keyField">>;
-
-export interface Refusal {
-  readonly code: ProblemCode;
-  readonly detail?: string;
-}
 
 /** `read`: what was taken of the body, for the tunnel to send before the rest. */
 export type Admission =
@@ -85,26 +91,44 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   if (optional && policy.resource === undefined) return { kind: "pass", policy };
   if (early !== undefined && early.kind !== "key" && !optional) return refuseKey(policy, early);
 
-  const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
+  // Before the body, so that nobody's is read for a caller that is turned away.
+  const scope =
+    policy.scopeJwt === undefined
+      ? scopeOf(request.headers, policy.scopeHeaders)
+      : await callerOf(policy.scopeJwt, request.headers, deps.access?.callers);
+  if (typeof scope !== "string") return { kind: "refused", policy, refusal: scope };
+  const named = early?.kind === "key" ? nameOf(request, policy, scope, early.key) : {};
   const body = await request.readBody(policy.limits.requestBytes);
-  switch (body.kind) {
-    case "body":
-      return admitBody(request, match, early, body.bytes, deps.readJson);
-    case "too-large":
-      return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
-    case "incomplete":
-      if (body.cause === "gone") return { kind: "gone", policy };
-      return { kind: "refused", policy, refusal: { code: "body-incomplete" }, named };
+  if (body.kind === "body") {
+    return admitBody({ request, match, early, scope, named }, body.bytes, deps.readJson);
   }
+  return withoutBody(body, policy, named);
 }
 
-function admitBody(
-  request: InboundRequest,
-  match: RouteMatch,
-  early: KeyRead | undefined,
-  body: Uint8Array,
-  readJson: ReadJson,
+function withoutBody(
+  body: Exclude<BodyRead, { kind: "body" }>,
+  policy: Policy,
+  named: Named,
 ): Admission {
+  if (body.kind === "too-large") {
+    return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
+  }
+  if (body.cause === "gone") return { kind: "gone", policy };
+  return { kind: "refused", policy, refusal: { code: "body-incomplete" }, named };
+}
+
+/** What is known of a request before its body. */
+interface Begun {
+  readonly request: InboundRequest;
+  readonly match: RouteMatch;
+  /** `undefined`: the key is in the body. */
+  readonly early: KeyRead | undefined;
+  readonly scope: string;
+  readonly named: Named;
+}
+
+function admitBody(begun: Begun, body: Uint8Array, readJson: ReadJson): Admission {
+  const { request, match, early, scope, named } = begun;
   const { policy } = match;
   try {
     const json = parse(request, body, policy, readJson);
@@ -112,19 +136,18 @@ function admitBody(
     const optional = key.kind === "absent" && !policy.key.required;
     if (optional && policy.resource === undefined) return { kind: "pass", policy, read: body };
     if (key.kind !== "key" && !optional) return { ...refuseKey(policy, key), read: body };
-    const keyed = key.kind === "key" ? keyedOf(request, policy, key.key, body, json) : undefined;
+    const keyed = key.kind === "key" ? keyedOf(begun, key.key, body, json) : undefined;
     const resource = resourceOf(request, match, json);
     if (resource?.kind === "unnamed") {
       const { detail } = resource;
       return { kind: "refused", policy, refusal: { code: "resource-unnamed", detail }, read: body };
     }
     const { method, target, headers } = request;
-    const admitted = { policy, method, target, headers, body, json, keyed, resource };
+    const admitted = { policy, method, target, headers, body, scope, json, keyed, resource };
     return { kind: "admitted", policy, admitted };
   } catch (error) {
     if (!(error instanceof JsonRefused)) throw error;
     const detail = `The body is not acceptable JSON: ${error.message}. Send well-formed JSON without duplicate member names.`;
-    const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
     return {
       kind: "refused",
       policy,
@@ -136,8 +159,7 @@ function admitBody(
 }
 
 function keyedOf(
-  request: InboundRequest,
-  policy: Policy,
+  { request, match: { policy }, scope }: Begun,
   key: string,
   body: Uint8Array,
   json: JsonValue | undefined,
@@ -146,7 +168,7 @@ function keyedOf(
   const compared = policy.fingerprint.body === "json" ? json : undefined;
   return {
     key,
-    ...nameOf(request, policy, key),
+    ...nameOf(request, policy, scope, key),
     fingerprint: fingerprintOf(
       { method, target, headers, body, json: compared },
       policy.fingerprint,
@@ -165,8 +187,12 @@ function resourceOf(
   return nameResource(policy.resource.id, { method, path, query, parameters, json });
 }
 
-function nameOf(request: InboundRequest, policy: Policy, key: string): Required<Named> {
-  const scope = scopeOf(request.headers, policy.scopeHeaders);
+function nameOf(
+  request: InboundRequest,
+  policy: Policy,
+  scope: string,
+  key: string,
+): Required<Named> {
   return {
     id: recordId(scope, policy.key.source, policy.route, key),
     keyField: keyField(request, policy),

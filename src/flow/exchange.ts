@@ -97,10 +97,13 @@ async function serve(
   const { policy } = admission;
   if (admission.kind === "refused") {
     const { refusal, named = {} } = admission;
-    const { code, detail } = refusal;
+    const { code, cause, ...extras } = refusal;
     return {
-      ...problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail }),
-      facts: named.id === undefined ? {} : { recordId: named.id },
+      ...problemAnswer(code, { policy, ...named }, extras),
+      facts: {
+        ...(named.id !== undefined && { recordId: named.id }),
+        ...(cause !== undefined && { cause }),
+      },
     };
   }
   const { admitted } = admission;

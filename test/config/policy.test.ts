@@ -38,6 +38,7 @@ void t.test("the built-in policy is the documented one", (t) => {
       format: "any",
     },
     scopeHeaders: ["authorization", "x-api-key"],
+    scopeJwt: undefined,
     fingerprint: { body: "raw", headers: [], ignore: [] },
     onInFlight: "reject",
     waitTimeoutMs: 30_000,
@@ -138,6 +139,18 @@ void t.test("header names are compared in lower case, a key's name is kept as wr
   const policy = routeOf({}, { key: { name: "X-Key" }, scope: { headers: ["X-TENANT"] } });
   t.strictSame(policy.key.source, { from: "header", name: "X-Key" });
   t.strictSame(policy.scopeHeaders, ["x-tenant"]);
+  t.end();
+});
+
+void t.test("a route's own scope takes the place of the one it inherits", (t) => {
+  const jwt = { jwks: "file:/keys", issuer: "a", audience: "b" };
+  const inherited = { scope: { jwt } };
+  const full = { ...jwt, claims: ["sub"], clockToleranceMs: 30_000 };
+  t.match(routeOf(inherited, {}), { scopeJwt: full, scopeHeaders: ["authorization"] });
+  const narrower = routeOf(inherited, { scope: { jwt: { claims: ["tenant"] } } });
+  t.strictSame(narrower.scopeJwt, { ...full, claims: ["tenant"] });
+  const byHeader = routeOf(inherited, { scope: { headers: ["X-Tenant"] } });
+  t.match(byHeader, { scopeJwt: undefined, scopeHeaders: ["x-tenant"] });
   t.end();
 });
 

@@ -65,6 +65,8 @@ routes:
   - name: slots
     match: { path: /slots }
     respond: { record: never }
+    key: { required: true }
+    scope: { jwt: { jwks: "https://issuer.example/keys", issuer: a, audience: b, claims: [tenant, sub] } }
     mode: enforce
     resource: { id: { pointers: [/date, /slot] }, serialize: reject, once: true }
   - name: things

@@ -35,6 +35,8 @@ t.test("each situation has its status in each profile", async (t) => {
     ["store-unavailable", 503, 503, 503],
     ["record-corrupt", 503, 503, 503],
     ["upstream-unreachable", 502, 502, 502],
+    ["credentials-invalid", 401, 401, 401],
+    ["access-unchecked", 503, 503, 503],
     ["request-invalid", 400, 400, 400],
     ["internal-error", 500, 500, 500],
   ];
@@ -61,7 +63,7 @@ t.test("who must not retry is told so, and who should as well", async (t) => {
   ]);
   t.same(told(true), [
     ...["in-flight", "resource-locked", "store-unavailable", "record-corrupt"],
-    "upstream-unreachable",
+    ...["upstream-unreachable", "access-unchecked"],
   ]);
 });
 

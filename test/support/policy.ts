@@ -15,6 +15,7 @@ export function newPolicy(overrides: Partial<Policy> = {}): Policy {
     status: {},
     key: { source: { from: "header", name: "Idempotency-Key" }, required: false, format: "any" },
     scopeHeaders: ["authorization", "x-api-key"],
+    scopeJwt: undefined,
     fingerprint: { body: "raw", headers: [], ignore: [] },
     onInFlight: "reject",
     waitTimeoutMs: 10_000,

@@ -93,6 +93,7 @@ const SHOULD_RETRY: Readonly<Record<string, boolean>> = {
   "in-flight": true,
   "store-unavailable": true,
   "record-corrupt": true,
+  "access-unchecked": true,
   "upstream-unreachable": true,
 };
 
