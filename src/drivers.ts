@@ -3,9 +3,9 @@
  * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
  */
 import { createSecretKey } from "node:crypto";
-import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
-import type { Access } from "./core/access-ports.ts";
-import type { Policy } from "./core/policy.ts";
+import type { GatewayConfig, QuotasConfig, StoreConfig } from "./config/schema.ts";
+import type { AskServer } from "./access/load-keys.ts";
+import type { Access, Callers, Quota } from "./core/access-ports.ts";
 import type { NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import type { SettleBus } from "./store/embedded.ts";
@@ -110,23 +110,44 @@ export async function openLocks(
 }
 
 /**
- * What asks about callers, where some route wants it asked; `undefined` where none does, and then nothing of it is
+ * What asks about callers, where something wants it asked; `undefined` where nothing does, and then nothing of it is
  * loaded.
  */
 export async function openAccess(
-  policies: readonly Policy[],
+  { quotas, defaults, routes }: GatewayConfig,
   monotonicMs: () => number,
 ): Promise<{ readonly ports: Access; close(): Promise<void> } | undefined> {
-  if (!policies.some(({ scopeJwt }) => scopeJwt !== undefined)) return undefined;
-  const [{ createAsker }, { createCallers }, { keyLoader }] = await Promise.all([
-    import("./http/ask.ts"),
+  const policies = [defaults, ...routes.map(({ policy }) => policy)];
+  const byToken = policies.some(({ scopeJwt }) => scopeJwt !== undefined);
+  const asks = policies.some(({ replay }) => replay.authorize !== undefined);
+  if (!byToken && !asks && quotas.newKeys === undefined) return undefined;
+  const asker = byToken || asks ? (await import("./http/ask.ts")).createAsker() : undefined;
+  const ask: AskServer = async (...question) =>
+    asker?.ask(...question) ?? { kind: "failed", cause: "nobody-to-ask" };
+  return {
+    ports: {
+      callers: byToken ? await openCallers(ask, monotonicMs) : undefined,
+      rights: asks ? (await import("./access/rights.ts")).createRights(ask) : undefined,
+      quota: quotas.newKeys && (await openQuota(quotas.newKeys, monotonicMs)),
+    },
+    close: async () => asker?.close(),
+  };
+}
+
+async function openCallers(ask: AskServer, monotonicMs: () => number): Promise<Callers> {
+  const [{ createCallers }, { keyLoader }] = await Promise.all([
     import("./access/jwt.ts"),
     import("./access/load-keys.ts"),
   ]);
-  const asker = createAsker();
-  const loadKeys = keyLoader((...question) => asker.ask(...question));
-  const callers = createCallers({ loadKeys, monotonicMs });
-  return { ports: { callers }, close: () => asker.close() };
+  return createCallers({ loadKeys: keyLoader(ask), monotonicMs });
+}
+
+async function openQuota(
+  newKeys: NonNullable<QuotasConfig["newKeys"]>,
+  monotonicMs: () => number,
+): Promise<Quota> {
+  const { createQuota } = await import("./access/quota.ts");
+  return createQuota({ ...newKeys, monotonicMs });
 }
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */

@@ -88,7 +88,7 @@ export async function createServing(
     idleTimeoutMs: listen.idleTimeoutMs,
   });
   const background = new Set<Promise<void>>();
-  const access = await openAccess(policies, monotonicMs);
+  const access = await openAccess(config, monotonicMs);
   const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),

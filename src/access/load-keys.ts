@@ -8,7 +8,8 @@ export type AskServer = (
   headers: readonly (readonly [string, string])[],
   limits: { readonly timeoutMs: number; readonly bytes: number },
 ) => Promise<
-  | { readonly kind: "answered"; readonly status: number; readonly body: Uint8Array }
+  /** `body` is undefined where there was more than was asked for. */
+  | { readonly kind: "answered"; readonly status: number; readonly body: Uint8Array | undefined }
   | { readonly kind: "failed"; readonly cause: string }
 >;
 
@@ -24,6 +25,7 @@ export function keyLoader(ask: AskServer): LoadKeys {
     const answer = await ask(url, [["Accept", "application/json"]], limits);
     if (answer.kind === "failed") throw new KeysUnavailable(answer.cause);
     if (answer.status !== 200) throw new KeysUnavailable(`status-${answer.status}`);
+    if (answer.body === undefined) throw new KeysUnavailable("answer-too-large");
     return answer.body;
   }
 }

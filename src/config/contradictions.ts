@@ -23,6 +23,7 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
     ...encryptionContradictions(sections),
     ...leaseContradictions(file),
     ...lockContradictions(sections),
+    ...quotaContradictions(file),
     ...portContradictions(sections),
     ...policyContradictions(file),
     ...localMemory(file, sections.store.url),
@@ -164,6 +165,12 @@ function lockContradictions({ locks }: Sections): Contradiction[] {
       reads: [],
     },
   ];
+}
+
+function quotaContradictions({ quotas }: FileConfig): Contradiction[] {
+  if (quotas?.newKeys === undefined || quotas.newKeys.perSecond !== undefined) return [];
+  const message = "is required with quotas.newKeys: how many new keys a caller may use in a second";
+  return [{ path: "quotas.newKeys.perSecond", message, reads: [] }];
 }
 
 function portContradictions({ listen, admin }: Sections): Contradiction[] {

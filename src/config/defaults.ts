@@ -26,6 +26,8 @@ export const DEFAULT_POLICY: PolicyValues = {
     conflictStatus: 409,
     conflictBody: "problem",
     whenChanged: "replay",
+    authorize: "",
+    authorizeTimeout: "1s",
   },
   docsUrl: "",
 };

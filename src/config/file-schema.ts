@@ -98,6 +98,13 @@ const locks = field.group("Who holds the locks of resources.", {
   ),
 });
 
+const quotas = field.group("What one caller may take.", {
+  newKeys: field.group("New keys, per process. Left out: no limit.", {
+    perSecond: field.count("How many a second.", 1, 1_000_000),
+    burst: field.count("How many at once after a pause. Left out: perSecond.", 1, 1_000_000),
+  }),
+});
+
 const admin = field.group("The second port: health, metrics, records.", {
   host: hostName("Host name or address to listen on; IPv6 without brackets."),
   port: portNumber("Port to listen on; 0 asks for any free port."),
@@ -136,6 +143,7 @@ export const fileSchema = field.root({
   upstream,
   store,
   locks,
+  quotas,
   admin,
   log,
   workers: field.count("Processes that share the port.", 1, 256),

@@ -6,6 +6,7 @@
 import * as field from "./fields.ts";
 import { templateFault } from "./paths.ts";
 import {
+  authorizeFault,
   claimValueFault,
   docsUrlFault,
   jwksFault,
@@ -199,6 +200,12 @@ export const policyFields = {
       "The resource was changed since by another request: replay all the same, or refuse as stale. conflict needs a resource.",
       ["replay", "conflict"],
     ),
+    authorize: field.text(
+      "Asked with the caller's credentials before it is told of a record: 2xx allows it, anything else refuses. Empty: nobody is asked.",
+      "a URL such as http://127.0.0.1:4000/may-see",
+      authorizeFault,
+    ),
+    authorizeTimeout: field.timer("How long that may take."),
   }),
   resource,
   docsUrl: field.text(

@@ -40,7 +40,7 @@ export function withoutSecrets(config: GatewayConfig): GatewayConfig {
 }
 
 function describe(config: GatewayConfig): FileConfig {
-  const { listen, upstream, store, admin } = config;
+  const { listen, upstream, store, quotas, admin } = config;
   return {
     listen: {
       host: listen.host,
@@ -76,6 +76,7 @@ function describe(config: GatewayConfig): FileConfig {
       }),
     },
     locks: { nodes: [...config.locks.nodes] },
+    ...(quotas.newKeys && { quotas: { newKeys: { ...quotas.newKeys } } }),
     admin: { ...admin },
     log: { ...config.log },
     workers: config.workers,
@@ -131,10 +132,16 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
         conflictBody: policy.replay.conflict.body,
       }),
       whenChanged: policy.replay.whenChanged,
+      ...describeAuthorize(policy.replay),
     },
     ...(policy.resource && { resource: describeResource(policy.resource) }),
     docsUrl: policy.docsUrl ?? "",
   };
+}
+
+function describeAuthorize({ authorize }: Policy["replay"]): PolicySettings["replay"] & object {
+  if (authorize === undefined) return { authorize: "" };
+  return { authorize: authorize.url, authorizeTimeout: formatDuration(authorize.timeoutMs) };
 }
 
 function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["status"]> {

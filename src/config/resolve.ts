@@ -17,7 +17,7 @@ import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
 import { resolveResource } from "./resource.ts";
-import type { EncryptionConfig, GatewayConfig, StoreConfig } from "./schema.ts";
+import type { EncryptionConfig, GatewayConfig, QuotasConfig, StoreConfig } from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
 
@@ -70,6 +70,7 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
       ...(encryption && { encryption }),
     },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
+    quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
     admin: { host: admin.host, port: admin.port, token: admin.token },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     workers: file.workers ?? DEFAULTS.workers,
@@ -91,6 +92,14 @@ function resolveStore(
     leaseMs: own.lease === undefined ? defaultLeaseMs : ms(own.lease),
     replicas: replicas && { wait: replicas.wait, timeoutMs: ms(replicas.timeout) },
   };
+}
+
+function resolveNewKeys(
+  newKeys: NonNullable<FileConfig["quotas"]>["newKeys"],
+): QuotasConfig["newKeys"] {
+  if (newKeys === undefined) return undefined;
+  const { perSecond = unchecked(), burst = perSecond } = newKeys;
+  return { perSecond, burst };
 }
 
 function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
@@ -145,6 +154,10 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
       as: values.replay.as,
       conflict: { status: values.replay.conflictStatus, body: values.replay.conflictBody },
       whenChanged: values.replay.whenChanged,
+      authorize:
+        values.replay.authorize === ""
+          ? undefined
+          : { url: values.replay.authorize, timeoutMs: ms(values.replay.authorizeTimeout) },
     },
     resource: values.resource && (resolveResource(values.resource) ?? unchecked()),
     docsUrl: values.docsUrl === "" ? undefined : new URL(values.docsUrl).href,

@@ -13,6 +13,7 @@ export interface GatewayConfig {
   readonly upstream: UpstreamConfig;
   readonly store: StoreConfig;
   readonly locks: LocksConfig;
+  readonly quotas: QuotasConfig;
   readonly admin: AdminConfig;
   readonly log: { readonly level: LogLevel };
   /** Processes that share the listener; 1 serves from the main process. */
@@ -86,6 +87,12 @@ export interface LocksConfig {
    * (`withoutSecrets` in `print.ts`).
    */
   readonly nodes: readonly string[];
+}
+
+/** What one caller may take. Each is counted per process. */
+export interface QuotasConfig {
+  /** `undefined`: as many as it likes. */
+  readonly newKeys: { readonly perSecond: number; readonly burst: number } | undefined;
 }
 
 /** The port for operators. */

@@ -102,8 +102,14 @@ export function keyPrefixFault(prefix: string): string | undefined {
     : "must be 1 to 64 visible ASCII characters, without spaces and without { } * ? [ ] \\";
 }
 
+/** Empty: nobody is asked. */
+export function authorizeFault(url: string): string | undefined {
+  const fault = url === "" ? undefined : askedUrlFault(url);
+  return fault && `${fault}, or empty for nobody`;
+}
+
 /** A server that the gateway asks itself: no user, and nothing that would not be sent. */
-export function askedUrlFault(url: string): string | undefined {
+function askedUrlFault(url: string): string | undefined {
   const plain = /^https?:\/\/[!-~]+$/u.test(url) && !/[<>"\\@#]/u.test(url);
   return plain && URL.canParse(url)
     ? undefined

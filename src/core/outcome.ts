@@ -26,6 +26,8 @@ export const PROBLEM_CODES = [
   "record-corrupt",
   "upstream-unreachable",
   "credentials-invalid",
+  "quota-exceeded",
+  "replay-denied",
   "access-unchecked",
   "request-invalid",
   "internal-error",

@@ -67,6 +67,12 @@ export interface ResourcePolicy {
     | undefined;
 }
 
+/** Who is asked before a caller is told what was recorded. */
+export interface AuthorizePolicy {
+  readonly url: string;
+  readonly timeoutMs: number;
+}
+
 export interface ReplayPolicy {
   /** Lower-case names of response headers that are not recorded. */
   readonly dropHeaders: readonly string[];
@@ -84,6 +90,8 @@ export interface ReplayPolicy {
   };
   /** `conflict`: 409 where the resource has been changed since by another write that went through the gateway. */
   readonly whenChanged: "replay" | "conflict";
+  /** `undefined`: nobody is asked. */
+  readonly authorize: AuthorizePolicy | undefined;
 }
 
 export interface RespondPolicy {

@@ -110,6 +110,16 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
     detail:
       "Nothing was sent to the upstream. Send a valid bearer token in Authorization; a renewed token of the same caller finds its earlier requests again.",
   },
+  "quota-exceeded": {
+    title: "Too many new idempotency keys",
+    detail:
+      "Nothing was sent to the upstream, and the key is not used. Send the same request again with the same key after the time in Retry-After.",
+  },
+  "replay-denied": {
+    title: "This caller may not be told the answer",
+    detail:
+      "The key has been used, and nothing is sent to the upstream again. Whoever decides about this caller's rights has refused to have it told what became of it.",
+  },
   "access-unchecked": {
     title: "It cannot be checked right now who may have this",
     detail:

@@ -27,6 +27,8 @@ const DEFAULT: Readonly<Record<ProblemCode, number>> = {
   "record-corrupt": 503,
   "upstream-unreachable": 502,
   "credentials-invalid": 401,
+  "quota-exceeded": 429,
+  "replay-denied": 403,
   "access-unchecked": 503,
   "request-invalid": 400,
   "internal-error": 500,
@@ -56,6 +58,8 @@ const SHOULD_RETRY: Partial<Readonly<Record<Outcome, boolean>>> = {
   "record-corrupt": true,
   "upstream-unreachable": true,
   "access-unchecked": true,
+  "quota-exceeded": true,
+  "replay-denied": false,
 };
 
 /** `undefined`: the status itself says enough. */

@@ -1,29 +1,40 @@
 /**
- * The claim, with its two complications: a lost reply is asked for once more with the same token, and a route with
- * `onInFlight: wait` holds the duplicate until the first request has settled. Nothing is sent from here.
+ * The claim, with its complications: a lost reply is asked for once more with the same token, a route with
+ * `onInFlight: wait` holds the duplicate until the first request has settled, and where the configuration says so the
+ * caller's quota and its rights stand around it (`allowed.ts`). Nothing is sent from here.
  */
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { unknownPolicy } from "../core/route.ts";
 import type { Admitted, Keyed } from "./admit.ts";
+import { mayBeTold, withinQuota } from "./allowed.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
-import { releaseLater, type Owned } from "./later.ts";
+import { releaseLater } from "./later.ts";
 import { release } from "./settle.ts";
 
-export type Claimed =
-  | { readonly kind: "granted"; readonly owned: Owned }
-  | Exclude<ClaimAnswer, { kind: "granted" }>
-  /** The store has lost the claim of a gateway that is still sending: its lock says so. */
-  | { readonly kind: "held-elsewhere" }
-  /** The store cannot be asked, so nothing may be sent. */
-  | { readonly kind: "unavailable"; readonly cause: string }
-  | { readonly kind: "corrupt"; readonly cause: string };
+type Claiming = Pick<Admitted, "policy" | "method" | "target" | "headers" | "scope">;
 
 export async function claim(
-  admitted: Pick<Admitted, "policy" | "method" | "target">,
+  admitted: Claiming,
+  keyed: Pick<Keyed, "id" | "fingerprint">,
+  gone: AbortSignal,
+  deps: FlowDeps,
+): Promise<Claimed> {
+  const { access } = deps;
+  if (access === undefined) return claimKey(admitted, keyed, gone, deps);
+  const claimed = await withinQuota(admitted.scope, keyed.id, access.quota, deps, (waits) =>
+    claimKey(admitted, keyed, gone, deps, waits),
+  );
+  return mayBeTold(admitted, claimed, access.rights);
+}
+
+async function claimKey(
+  admitted: Claiming,
   { id, fingerprint }: Pick<Keyed, "id" | "fingerprint">,
   gone: AbortSignal,
   deps: FlowDeps,
+  waits?: () => void,
 ): Promise<Claimed> {
   const { policy, method, target } = admitted;
   const request: Asking = {
@@ -41,6 +52,7 @@ export async function claim(
     const first = await ask(request, deps);
     if (first.kind !== "busy" || policy.onInFlight === "reject") return await confirm(first, deps);
     busy = first;
+    waits?.();
     const turn = await waitForTurn(request, first, policy.waitTimeoutMs, gone, deps);
     return await confirm(turn, deps);
   } catch (error) {

@@ -16,7 +16,8 @@ import {
 } from "../core/ports.ts";
 import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import type { Admission, Admitted } from "./admit.ts";
-import { claim, type Claimed } from "./claim.ts";
+import { claim } from "./claim.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
 import type { Owned } from "./later.ts";
 
@@ -46,7 +47,7 @@ export async function shadow(
     { ...admitted, policy: { ...policy, onInFlight: "reject" } },
     { ...keyed, id },
     new AbortController().signal,
-    { ...deps, keyLocks: undefined },
+    { ...deps, keyLocks: undefined, access: undefined },
   );
   const [passed, claimed] = await Promise.all([client.pass(admitted.body, TOLD), observing]);
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
@@ -109,5 +110,11 @@ function wouldBe(claimed: Claimed, admitted: Admitted): Outcome {
       return "store-unavailable";
     case "corrupt":
       return "record-corrupt";
+    case "over-quota":
+      return "quota-exceeded";
+    case "denied":
+      return "replay-denied";
+    case "unchecked":
+      return "access-unchecked";
   }
 }

@@ -7,7 +7,8 @@ import type { HeaderPair } from "../core/record.ts";
 import { createUpstream, type UpstreamPool } from "./upstream.ts";
 
 export type AskAnswer =
-  | { readonly kind: "answered"; readonly status: number; readonly body: Uint8Array }
+  /** `body` is undefined where there was more than was asked for. */
+  | { readonly kind: "answered"; readonly status: number; readonly body: Uint8Array | undefined }
   /** `cause`: a word for the log. */
   | { readonly kind: "failed"; readonly cause: string };
 
@@ -45,7 +46,7 @@ export function createAsker(): Asker {
           return { kind: "answered", status: outcome.answer.status, body: outcome.answer.body };
         case "streaming":
           outcome.stream.cancel();
-          return { kind: "failed", cause: "answer-too-large" };
+          return { kind: "answered", status: outcome.status, body: undefined };
         case "not-sent":
         case "unknown":
           return { kind: "failed", cause: outcome.cause };

@@ -57,6 +57,7 @@ void t.test("the built-in policy is the documented one", (t) => {
       as: "recorded",
       conflict: { status: 409, body: "problem" },
       whenChanged: "replay",
+      authorize: undefined,
     },
     resource: undefined,
     docsUrl: undefined,

@@ -34,6 +34,7 @@ store:
 admin: { token: canary-token }
 locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
+quotas: { newKeys: { perSecond: 5 } }
 workers: 3
 defaults:
   mode: shadow
@@ -43,7 +44,7 @@ defaults:
   onUnknown: block
   respond: { release: [502], unknown: [500], record: [503, 429] }
   docsUrl: https://docs.example/keys?a=b
-  replay: { conflictStatus: 422 }
+  replay: { conflictStatus: 422, authorize: "https://auth.example/may?x=1", authorizeTimeout: 300ms }
 routes:
   - name: bookings
     match: { methods: [POST], path: /bookings }
@@ -52,7 +53,7 @@ routes:
     scope: { headers: [] }
     onInFlight: wait
     waitTimeout: 5s
-    replay: { status: { 201: 200 }, dropHeaders: [Set-Cookie] }
+    replay: { status: { 201: 200 }, dropHeaders: [Set-Cookie], authorize: "" }
   - name: objects
     match: { path: "/objects/:id" }
     key: { from: path, name: id, required: false }

@@ -36,6 +36,8 @@ t.test("each situation has its status in each profile", async (t) => {
     ["record-corrupt", 503, 503, 503],
     ["upstream-unreachable", 502, 502, 502],
     ["credentials-invalid", 401, 401, 401],
+    ["quota-exceeded", 429, 429, 429],
+    ["replay-denied", 403, 403, 403],
     ["access-unchecked", 503, 503, 503],
     ["request-invalid", 400, 400, 400],
     ["internal-error", 500, 500, 500],
@@ -59,11 +61,11 @@ function told(value: boolean | undefined): ProblemCode[] {
 t.test("who must not retry is told so, and who should as well", async (t) => {
   t.same(told(false), [
     ...["key-reused", "outcome-unknown", "not-replayable", "conflict", "stale"],
-    "precondition-failed",
+    ...["precondition-failed", "replay-denied"],
   ]);
   t.same(told(true), [
     ...["in-flight", "resource-locked", "store-unavailable", "record-corrupt"],
-    ...["upstream-unreachable", "access-unchecked"],
+    ...["upstream-unreachable", "quota-exceeded", "access-unchecked"],
   ]);
 });
 

@@ -5,6 +5,7 @@ import type { Policy } from "../../src/core/policy.ts";
 export const REPEATS = {
   conflict: { status: 409, body: "problem" },
   whenChanged: "replay",
+  authorize: undefined,
 } as const;
 
 export function newPolicy(overrides: Partial<Policy> = {}): Policy {

@@ -94,6 +94,8 @@ const SHOULD_RETRY: Readonly<Record<string, boolean>> = {
   "store-unavailable": true,
   "record-corrupt": true,
   "access-unchecked": true,
+  "quota-exceeded": true,
+  "replay-denied": false,
   "upstream-unreachable": true,
 };
 
