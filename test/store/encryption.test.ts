@@ -59,7 +59,7 @@ const record: CompletedRecord = {
 const FROZEN_PLAIN =
   "AgAAAEEAAAA3ASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze/+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/goKCgoKCgoKCgoKCgoKCgqZqWNvbXBsZXRlZAPTAAABmqgT81PTAAABmq06T1PTAAABmqgT81ikUE9TVKsvdjEvY2hhcmdlc6djaGFyZ2VzoJDO7f5jg1BePrO5WwyGymWTzMmSkqhMb2NhdGlvbrAvdjEvY2hhcmdlcy9jaF8xkqNYLUGhYg4531jCjDLkxL0dGNjme2hieyJpZCI6ImNoXzEifQA=";
 const FROZEN_ENCRYPTED =
-  "AgAAAEEAAABeASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze/+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/goKCgoKCgoKCgoKCgoKCgqZqWNvbXBsZXRlZAPTAAABmqgT81PTAAABmq06T1PTAAABmqgT81ikUE9TVKsvdjEvY2hhcmdlc6djaGFyZ2VzoPqjR7qXKRvLomnrcT1IhU+SpzIwMjYtMTHEQ6/JxrLbLUYziezX9MItbRtT85Zx5kmaybEhDTwCQaxeVYDito3lDWcTyHTZng1ofckGGDoKg3E6IwA+8Ps1edH3e0SvhBsQcuWRhmH744JAozpWxurYhUFJfm1GWgcNY3sNcqiqMxpfF1hp2/JZnorjV9uT2mshedKaRLhu";
+  "AgAAAEEAAABeASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze/+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/goKCgoKCgoKCgoKCgoKCgqZqWNvbXBsZXRlZAPTAAABmqgT81PTAAABmq06T1PTAAABmqgT81ikUE9TVKsvdjEvY2hhcmdlc6djaGFyZ2VzoB49c50gwl8naHgOeGPbt7KSpzIwMjYtMTHEQ+Bnh6MBeyebu6CTmbNR0otqFxLvRxFHF9AIghEGE7KtatQ3IeexeouOWbInlYdQV9yZarD8rMOujl8oElQsUfTL95inXoRShsSfRJO7xdH0JWsKZ3+aC9Wkqhn3HhjM8u8iKEEnzvYZk0/o5vaMaibCkNamYDD5F+xNjRlc";
 
 /** Why it is refused; undefined where it is read. Anything else that goes wrong is thrown. */
 function refusal(read: () => unknown): string | undefined {
