@@ -143,6 +143,16 @@ export function decodeSummary(id: string, bytes: Uint8Array, keyring?: Keyring):
   };
 }
 
+/**
+ * Reads what a value says before its answer, which is not looked at and reads as none: an operator may forget a record
+ * that no key opens any more.
+ * @throws RecordCorrupt as `decodeRecord`, of what stands before the answer.
+ */
+export function decodeBare(id: string, bytes: Uint8Array): StoredRecord {
+  const { base } = readBase(id, bytes);
+  return base.state === "completed" ? { ...base, response: undefined } : base;
+}
+
 type BareRecord =
   | Exclude<StoredRecord, { readonly state: "completed" }>
   | Omit<Extract<StoredRecord, { readonly state: "completed" }>, "response">;
@@ -162,6 +172,16 @@ function readHeads(
   bytes: Uint8Array,
   keyring: Keyring | undefined,
 ): { readonly base: BareRecord; readonly response: ReadResponse | undefined } {
+  const { base, answer, rest } = readBase(id, bytes);
+  if (answer === undefined) return { base, response: undefined };
+  return { base, response: readResponse(base, answer, rest, keyring) };
+}
+
+/** `answer` is undefined where there is none; `rest` is what stands behind the seal. */
+function readBase(
+  id: string,
+  bytes: Uint8Array,
+): { readonly base: BareRecord; readonly answer: Buffer | undefined; readonly rest: Buffer } {
   const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (value.length <= FIELDS_AT) throw corrupt("it is too short");
   if (value[0] !== FORMAT_VERSION) throw corrupt("its format version is not known");
@@ -176,13 +196,13 @@ function readHeads(
     throw corrupt("it is not what was sealed");
   }
   const base = readFields(id, value, unpack(value.subarray(FIELDS_AT, answerAt)));
+  const rest = value.subarray(bodyAt);
   if (answerAt === sealAt) {
-    if (value.length > bodyAt) throw corrupt("something stands behind it");
-    return { base, response: undefined };
+    if (rest.length > 0) throw corrupt("something stands behind it");
+    return { base, answer: undefined, rest };
   }
   if (base.state !== "completed") throw corrupt("it carries an answer before it is completed");
-  const answer = value.subarray(answerAt, sealAt);
-  return { base, response: readResponse(base, answer, value.subarray(bodyAt), keyring) };
+  return { base, answer: value.subarray(answerAt, sealAt), rest };
 }
 
 function unpack(packed: Buffer): unknown {

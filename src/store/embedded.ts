@@ -18,7 +18,7 @@ import {
   decideMarkUnknown,
   decideRelease,
 } from "../core/record.ts";
-import { decodeRecord, encodeRecord } from "./codec.ts";
+import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import { listPage } from "./embedded-list.ts";
@@ -87,10 +87,11 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     id: string,
     decide: (stored: StoredRecord | undefined, nowMs: number) => Decision<Answer>,
     bodyBytes?: number,
+    decode: typeof decodeRecord = decodeRecord,
   ): Promise<Answer> {
     const decision = await transact(() => {
       const bytes = records.getBinary(id);
-      const stored = bytes === undefined ? undefined : decodeRecord(id, bytes, keyring);
+      const stored = bytes === undefined ? undefined : decode(id, bytes, keyring);
       // The clock is read with the write lock held: a call that waited for the lock must not judge by an old time.
       const decided = decide(stored, now());
       write(databases.records, id, stored, decided, keyring);
@@ -133,7 +134,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
         return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes, keyring), now());
       }),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
-    forget: (id) => change(id, decideForget),
+    forget: (id) => change(id, decideForget, undefined, decodeBare),
     resolve: (id, outcome, retentionMs) =>
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
