@@ -3,7 +3,13 @@
  */
 import type { HeaderPair } from "./record.ts";
 
+/** Whether a field has this lower-case name. The length tells most apart, and costs nothing. */
+export function isNamed(name: string, lowerCaseName: string): boolean {
+  return name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName;
+}
+
 /** The first value of a field, `undefined` where there is none; `lowerCaseName` must be lower-case. */
 export function fieldOf(headers: readonly HeaderPair[], lowerCaseName: string): string | undefined {
-  return headers.find(([name]) => name.toLowerCase() === lowerCaseName)?.[1];
+  for (const [name, value] of headers) if (isNamed(name, lowerCaseName)) return value;
+  return undefined;
 }

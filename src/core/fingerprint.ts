@@ -2,7 +2,7 @@
  * The fingerprint: SHA-256 over what the request asks for. Two requests with one key and one fingerprint are the same
  * operation; everything that changes the meaning goes in, everything that a retry may change stays out.
  */
-import { fieldOf } from "./fields.ts";
+import { fieldOf, isNamed } from "./fields.ts";
 import { Digest } from "./digest.ts";
 import { writeCanonical } from "./json.ts";
 import type { FingerprintPolicy } from "./policy.ts";
@@ -28,7 +28,7 @@ export function fingerprintOf(input: FingerprintInput, policy: FingerprintPolicy
   for (const wanted of policy.headers) {
     digest.add(wanted);
     for (const [name, value] of input.headers) {
-      if (name.toLowerCase() === wanted) digest.add(value);
+      if (isNamed(name, wanted)) digest.add(value);
     }
     digest.add(undefined);
   }

@@ -4,6 +4,7 @@
  */
 import { hash } from "node:crypto";
 import { Digest } from "./digest.ts";
+import { isNamed } from "./fields.ts";
 import type { KeyFormat, KeySource } from "./policy.ts";
 import type { JsonValue } from "./ports.ts";
 import type { HeaderPair } from "./record.ts";
@@ -33,7 +34,7 @@ export function keyFromHeader(
   format: KeyFormat,
 ): KeyRead {
   const wanted = name.toLowerCase();
-  const fields = headers.filter(([field]) => field.toLowerCase() === wanted);
+  const fields = headers.filter(([field]) => isNamed(field, wanted));
   if (fields.length === 0) return { kind: "absent" };
   if (fields.length > 1) return invalid(`Send the ${name} header once.`);
   const field = fields[0]?.[1] ?? "";
@@ -163,7 +164,7 @@ export function scopeOf(headers: readonly HeaderPair[], scopeHeaders: readonly s
   for (const wanted of scopeHeaders) {
     digest.add(wanted);
     for (const [name, value] of headers) {
-      if (name.toLowerCase() === wanted) digest.add(value);
+      if (isNamed(name, wanted)) digest.add(value);
     }
     digest.add(undefined);
   }

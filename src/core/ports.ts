@@ -270,16 +270,16 @@ export interface ExchangeReport {
   readonly path: string;
   readonly outcome: Outcome;
   /** What a shadow route would have answered. */
-  readonly wouldBe?: Outcome;
+  readonly wouldBe?: Outcome | undefined;
   readonly status: number;
-  readonly recordId?: string;
-  readonly fence?: number;
+  readonly recordId?: string | undefined;
+  readonly fence?: number | undefined;
   readonly durationMs: number;
-  readonly claimMs?: number;
-  readonly upstreamMs?: number;
-  readonly settleMs?: number;
+  readonly claimMs?: number | undefined;
+  readonly upstreamMs?: number | undefined;
+  readonly settleMs?: number | undefined;
   /** Why, for people: a fixed text or an error code, never anything that a caller sent. */
-  readonly cause?: string;
+  readonly cause?: string | undefined;
 }
 
 export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown" | "remember";

@@ -12,7 +12,7 @@ import { nameLocation } from "../core/resource-name.ts";
 import { hasHappened, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
 import type { Attempt, Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
-import { writeLater } from "./later.ts";
+import { writeLater, type Remembering } from "./later.ts";
 import {
   freeSlot,
   recall,
@@ -22,7 +22,10 @@ import {
   type Recalled,
 } from "./memory.ts";
 
-/** Never rejects for the store's sake: there is an answer. Gives the lock back as soon as others may write. */
+/**
+ * Never rejects for the store's sake: there is an answer. Gives the lock back as soon as others may write. Resolves to
+ * what is still to be remembered, where the store is away.
+ */
 export async function afterwards(
   guarding: Guarding,
   attempt: Attempt,
@@ -30,7 +33,7 @@ export async function afterwards(
   forwarded: ForwardOutcome,
   lock: HeldLock | undefined,
   deps: FlowDeps,
-): Promise<void> {
+): Promise<Remembering | undefined> {
   const { rules, resource, policy } = guarding;
   const free = (): void => lock?.release();
   const end = endOf(forwarded, guarding);
@@ -39,12 +42,16 @@ export async function afterwards(
   // DANGER: where the outcome is unknown the upstream may still be working on the write, whatever broke on the way. The
   // lock is left to end with its lease, or the next write would run beside this one.
   let others = end.kind !== "unknown";
-  const settled = others ? free : (): void => undefined;
+  let remembering: Remembering | undefined;
   try {
     const lease = { locked: lock !== undefined, endsMs };
-    const written = await retain(resource.id, ready, change, policy, lease, settled, deps);
-    // Nobody may judge by a memory that does not know of this write yet.
-    if (written === "later") others = false;
+    const written = await retain(resource.id, ready, change, policy, lease, deps);
+    if (typeof written === "object") {
+      remembering = written;
+      // Nobody may judge by a memory that does not know of this write yet.
+      if (others) deps.background(written.later.then(free));
+      others = false;
+    }
     if (end.kind === "answered" && hasHappened(ready.memory, attempt, end)) {
       const { status } = end.response;
       const told = { status, location: locationIn(forwarded) };
@@ -57,6 +64,7 @@ export async function afterwards(
   } finally {
     if (others) free();
   }
+  return remembering;
 }
 
 /** A slot that was not freed because the store was away would stay taken for ever. */
@@ -71,7 +79,7 @@ async function nowOrLater(
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     const again = async (): Promise<WriteAnswer> => work().then(() => "done");
-    writeLater({ id, token: "", leaseEndsMs }, "remember", again, deps);
+    void writeLater({ id, token: "", leaseEndsMs }, "remember", again, deps);
   }
 }
 

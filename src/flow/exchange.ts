@@ -28,15 +28,15 @@ import {
   answerUngranted,
 } from "./tell.ts";
 
-/** What is known of an exchange besides its answer. */
-type Facts = Partial<
-  Pick<ExchangeReport, "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause">
->;
+/** What becomes known of an exchange on its way, besides its answer. One object, filled: copies cost 20 us a request. */
+type Facts = {
+  -readonly [
+    Fact in "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause"
+  ]: ExchangeReport[Fact];
+};
 
-type Ended = Answer & { readonly facts: Facts };
-
-/** What a report says besides the request itself. */
-type End = Omit<ExchangeReport, "method" | "path" | "durationMs">;
+/** How it ended. */
+type End = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe">;
 
 /** Serves one request from its first byte to its report. Rejects only on a defect of the gateway. */
 export async function exchange(
@@ -47,12 +47,29 @@ export async function exchange(
   const startedMs = deps.clock.monotonicMs();
   const ended = deps.observer.began();
   try {
-    const end = await line(request, client, deps);
+    const facts: Facts = {
+      recordId: undefined,
+      fence: undefined,
+      claimMs: undefined,
+      upstreamMs: undefined,
+      settleMs: undefined,
+      cause: undefined,
+    };
+    const { route, outcome, status, wouldBe } = await line(request, client, facts, deps);
     deps.observer.finished({
+      route,
       method: request.method,
       path: shownPath(request, deps),
+      outcome,
+      wouldBe,
+      status,
+      recordId: facts.recordId,
+      fence: facts.fence,
       durationMs: deps.clock.monotonicMs() - startedMs,
-      ...end,
+      claimMs: facts.claimMs,
+      upstreamMs: facts.upstreamMs,
+      settleMs: facts.settleMs,
+      cause: facts.cause,
     });
   } finally {
     ended();
@@ -66,7 +83,12 @@ function shownPath({ method, target }: InboundRequest, deps: FlowDeps): string {
   return match?.policy.key.source.from === "path" ? (match.pattern ?? path) : path;
 }
 
-async function line(request: InboundRequest, client: Client, deps: FlowDeps): Promise<End> {
+async function line(
+  request: InboundRequest,
+  client: Client,
+  facts: Facts,
+  deps: FlowDeps,
+): Promise<End> {
   const admission = await admit(request, deps);
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
@@ -77,11 +99,13 @@ async function line(request: InboundRequest, client: Client, deps: FlowDeps): Pr
     return { route, outcome, status: reply.status };
   }
   if (admission.policy.mode === "shadow" && isWhole(admission)) {
-    return shadow(admission, client, deps);
+    const { recordId, ...end } = await shadow(admission, client, deps);
+    facts.recordId = recordId;
+    return end;
   }
-  const { outcome, reply, facts } = await serve(admission, request, deps);
+  const { outcome, reply } = await serve(admission, request, facts, deps);
   await client.send(reply);
-  return { route, outcome, status: reply.status, ...facts };
+  return { route, outcome, status: reply.status };
 }
 
 /** A body that was read in part and will not come whole cannot be passed on, not even by a shadow. */
@@ -92,34 +116,29 @@ function isWhole(admission: Extract<Admission, { kind: "admitted" | "refused" }>
 async function serve(
   admission: Extract<Admission, { kind: "admitted" | "refused" }>,
   request: InboundRequest,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
   const { policy } = admission;
   if (admission.kind === "refused") {
     const { refusal, named = {} } = admission;
     const { code, cause, ...extras } = refusal;
-    return {
-      ...problemAnswer(code, { policy, ...named }, extras),
-      facts: {
-        ...(named.id !== undefined && { recordId: named.id }),
-        ...(cause !== undefined && { cause }),
-      },
-    };
+    facts.recordId = named.id;
+    facts.cause = cause;
+    return problemAnswer(code, { policy, ...named }, extras);
   }
   const { admitted } = admission;
   const { keyed } = admitted;
-  if (keyed === undefined) return execute(admitted, undefined, request, { policy }, {}, deps);
+  if (keyed === undefined) return execute(admitted, undefined, request, { policy }, facts, deps);
 
   const resends = unknownPolicy(policy, admitted.method) === "resend";
   const address = admitted.resource?.address;
   const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
+  facts.recordId = keyed.id;
   const claiming = deps.clock.monotonicMs();
-  const claimed = await claim(admitted, keyed, request.gone, deps);
-  const facts: Facts = {
-    recordId: keyed.id,
-    claimMs: deps.clock.monotonicMs() - claiming,
-    ...("cause" in claimed && { cause: claimed.cause }),
-  };
+  const claimed = await claim(admitted, keyed, request, deps);
+  facts.claimMs = deps.clock.monotonicMs() - claiming;
+  if ("cause" in claimed) facts.cause = claimed.cause;
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);
@@ -133,7 +152,7 @@ async function serve(
     claimed.kind === "replay"
       ? await refuseStale(admitted, claimed.record, about, deps)
       : undefined;
-  return { ...(stale ?? answerUngranted(claimed, about, deps)), facts };
+  return stale ?? answerUngranted(claimed, about, deps);
 }
 
 /**
@@ -148,35 +167,25 @@ async function execute(
   owned: Owned | undefined,
   request: InboundRequest,
   about: About,
-  claimFacts: Facts,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
+  facts.fence = owned?.fence;
   const sending = deps.clock.monotonicMs();
   const guarded = await guard(admitted, owned, request.forwardHeaders, deps);
   const settling = deps.clock.monotonicMs();
-  const facts: Facts = {
-    ...claimFacts,
-    ...(owned !== undefined && { fence: owned.fence }),
-    upstreamMs: settling - sending,
-  };
+  facts.upstreamMs = settling - sending;
   if (guarded.kind === "refused") {
     if (owned !== undefined) await release(owned, deps);
     // Nothing was sent, whatever the refusal is called.
     owned?.keyLock?.release();
-    return { ...answerRefused(guarded.refusal, about), facts };
+    return answerRefused(guarded.refusal, about);
   }
-  if (owned === undefined) {
-    return { ...answerKeyless(guarded, about), facts: { ...facts, ...causeOf(guarded.forwarded) } };
-  }
-  const settled = await settle(guarded.forwarded, owned, admitted.policy, deps);
-  return {
-    ...answerSettled(guarded, settled, about, deps),
-    facts: {
-      ...facts,
-      ...causeOf(guarded.forwarded),
-      settleMs: deps.clock.monotonicMs() - settling,
-    },
-  };
+  facts.cause = causeOf(guarded.forwarded);
+  if (owned === undefined) return answerKeyless(guarded, about);
+  const settled = await settle(guarded, owned, admitted.policy, deps);
+  facts.settleMs = deps.clock.monotonicMs() - settling;
+  return answerSettled(guarded, settled, about, deps);
 }
 
 /** Sends without a claim, because the route prefers a possible duplicate to no service while the store is away. */
@@ -184,23 +193,20 @@ async function bypass(
   admitted: Admitted,
   request: InboundRequest,
   about: About,
-  claimFacts: Facts,
+  facts: Facts,
   deps: FlowDeps,
-): Promise<Ended> {
+): Promise<Answer> {
   const sending = deps.clock.monotonicMs();
   const nothing = { owned: undefined, lock: undefined };
   const forwarded = await forward(admitted, nothing, request.forwardHeaders, deps);
-  const facts = {
-    ...claimFacts,
-    ...causeOf(forwarded),
-    upstreamMs: deps.clock.monotonicMs() - sending,
-  };
+  facts.upstreamMs = deps.clock.monotonicMs() - sending;
+  facts.cause = causeOf(forwarded);
   // Nothing is recorded, so nothing keeps a retry from being sent.
-  return { ...answerForwarded(forwarded, "bypassed", { ...about, resends: true }), facts };
+  return answerForwarded(forwarded, "bypassed", { ...about, resends: true });
 }
 
-function causeOf(forwarded: ForwardOutcome): Facts {
+function causeOf(forwarded: ForwardOutcome): string | undefined {
   return forwarded.kind === "not-sent" || forwarded.kind === "unknown"
-    ? { cause: forwarded.cause }
-    : {};
+    ? forwarded.cause
+    : undefined;
 }

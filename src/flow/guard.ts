@@ -18,7 +18,7 @@ import { afterwards } from "./aftermath.ts";
 import { attemptOf, type Attempt, type Guarding } from "./attempt.ts";
 import type { FlowDeps } from "./deps.ts";
 import { forward, type Holdings } from "./forward.ts";
-import type { Owned } from "./later.ts";
+import type { Owned, Remembering } from "./later.ts";
 import { acquire } from "./lock.ts";
 import { recall, takeBackLater, write as writeMemory, type Recalled } from "./memory.ts";
 import { represent, sameContent, type Represented } from "./represent.ts";
@@ -35,6 +35,7 @@ export type Guarded =
   | {
       readonly kind: "sent" | "deleted-before" | "already-there";
       readonly forwarded: ForwardOutcome;
+      readonly remembering?: Remembering | undefined;
     }
   | { readonly kind: "refused"; readonly refusal: GuardRefusal };
 
@@ -98,8 +99,9 @@ async function write(
   }
   const outbound = judged.computed ? headers.filter(([name]) => !isCondition(name)) : headers;
   const forwarded = await forward(guarding, holding, outbound, deps);
-  await afterwards(guarding, attempt, ready, forwarded, holding.lock, deps);
-  return { kind: "sent", forwarded };
+  const { lock } = holding;
+  const remembering = await afterwards(guarding, attempt, ready, forwarded, lock, deps);
+  return { kind: "sent", forwarded, remembering };
 }
 
 /** `go` without a reservation: another write came between, although the lock was held. */

@@ -29,18 +29,21 @@ type LaterDeps = Pick<FlowDeps, "store" | "clock" | "observer" | "background" | 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
 
+/** Resolves when it is over, to what became of it. */
 export function writeLater(
   lease: Lease,
   operation: StoreOperation,
   write: () => Promise<WriteAnswer>,
   deps: LaterDeps,
-  settled: () => void = () => undefined,
-): void {
-  const work = async (): Promise<void> => {
-    if ((await untilWritten(lease, write, deps)) !== "done") deps.observer.lostWrite(operation);
-    settled();
+): Promise<Written> {
+  const work = async (): Promise<Written> => {
+    const written = await untilWritten(lease, write, deps);
+    if (written !== "done") deps.observer.lostWrite(operation);
+    return written;
   };
-  deps.background(work());
+  const running = work();
+  deps.background(running.then(() => undefined));
+  return running;
 }
 
 /**
@@ -89,14 +92,25 @@ export function releaseLater(
 }
 
 /** `given-up`: the lease is over, or what stands there is no longer a record that could be written. */
+export type Written = WriteAnswer | "given-up";
+
+/** What is to be remembered of a write to a resource, on its way to a store that did not answer. */
+export interface Remembering {
+  readonly later: Promise<Written>;
+}
+
+/**
+ * Once at least: after a pause of the process the lease may be over before the store has been asked again, and what is
+ * written late the store judges by the token or revision that it carries.
+ */
 async function untilWritten(
   lease: Lease,
   write: () => Promise<WriteAnswer>,
   deps: Pick<LaterDeps, "clock">,
   longestPauseMs = (): number => LONGEST_PAUSE_MS,
-): Promise<WriteAnswer | "given-up"> {
+): Promise<Written> {
   let pauseMs = FIRST_PAUSE_MS;
-  while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs) {
+  do {
     await deps.clock.sleep(pauseMs);
     try {
       return await write();
@@ -105,6 +119,6 @@ async function untilWritten(
       if (!(error instanceof StoreUnavailable)) throw error;
     }
     pauseMs = Math.min(pauseMs * 2, longestPauseMs());
-  }
+  } while (deps.clock.monotonicMs() + pauseMs < lease.leaseEndsMs);
   return "given-up";
 }

@@ -9,7 +9,7 @@ import type { Cells } from "../core/resource-ports.ts";
 import type { WriteAnswer } from "../core/record.ts";
 import type { ResourceMemory } from "../core/resource.ts";
 import type { FlowDeps } from "./deps.ts";
-import { writeLater } from "./later.ts";
+import { writeLater, type Remembering } from "./later.ts";
 
 export interface Recalled {
   readonly memory: ResourceMemory;
@@ -84,7 +84,11 @@ export function takeBackLater(
     if (Buffer.compare(encodeMemory(now.memory), reservation) !== 0) return "done";
     return overwrite(id, now, recalled.memory, policy, deps.store);
   };
-  writeLater({ id, token: "", leaseEndsMs: endsMs }, "remember", attempt, deps, settled);
+  const work = async (): Promise<void> => {
+    await writeLater({ id, token: "", leaseEndsMs: endsMs }, "remember", attempt, deps);
+    settled();
+  };
+  deps.background(work());
 }
 
 /** What a write makes of what was remembered before it; the same object where that is nothing new. */
@@ -96,7 +100,7 @@ const MOST_TRIES = 20;
 /**
  * Under a lock whoever else has written came after its lease, and stays; only what the store has lost (a failover, a
  * flush) is written anew. Without one, writes overlap, and the change is made to what the other has left.
- * `later`: the store is away; it is told in the background until the lease is over, and `settled` is called then.
+ * `later`: the store is away; it is told in the background until the lease is over.
  */
 export async function retain(
   id: string,
@@ -104,9 +108,8 @@ export async function retain(
   change: Change,
   policy: Policy,
   lease: { readonly locked: boolean; readonly endsMs: number },
-  settled: () => void,
   deps: FlowDeps,
-): Promise<WriteAnswer | "later"> {
+): Promise<WriteAnswer | Remembering> {
   const attempt = async (): Promise<WriteAnswer> => {
     let before = recalled;
     for (let tries = 1; ; tries += 1) {
@@ -124,8 +127,8 @@ export async function retain(
     return answer;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    writeLater({ id, token: "", leaseEndsMs: lease.endsMs }, "remember", attempt, deps, settled);
-    return "later";
+    const forLater = { id, token: "", leaseEndsMs: lease.endsMs };
+    return { later: writeLater(forLater, "remember", attempt, deps) };
   }
 }
 

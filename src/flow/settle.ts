@@ -20,7 +20,13 @@ import type {
 } from "../core/record.ts";
 import type { Policy } from "../core/policy.ts";
 import type { FlowDeps } from "./deps.ts";
-import { releaseLater, writeLater, type Lease, type Owned } from "./later.ts";
+import { releaseLater, writeLater, type Lease, type Owned, type Remembering } from "./later.ts";
+
+/** What was sent, or is told in its place; see `Guarded`. */
+interface Sent {
+  readonly forwarded: ForwardOutcome;
+  readonly remembering?: Remembering | undefined;
+}
 
 /** What the record says after the write, which decides what the caller may be told. */
 export type Settled =
@@ -36,8 +42,9 @@ export type Settled =
   /** Lost, and what stands there now cannot be read. */
   | { readonly kind: "lost-unreadable" };
 
+/** `remembering`: what the resource's memory has yet to be told, which goes before the record. */
 export async function settle(
-  forwarded: ForwardOutcome,
+  { forwarded, remembering }: Sent,
   owned: Owned,
   policy: Policy,
   deps: FlowDeps,
@@ -49,11 +56,11 @@ export async function settle(
       return markUnknown(owned, forwarded.reason, policy, deps);
     case "answered": {
       const { status, headers, body } = forwarded.answer;
-      return settleAnswer(owned, { status, headers, body }, policy, deps);
+      return settleAnswer(owned, { status, headers, body }, remembering, policy, deps);
     }
     case "streaming": {
       const { status, headers } = forwarded;
-      return settleAnswer(owned, { status, headers, body: undefined }, policy, deps);
+      return settleAnswer(owned, { status, headers, body: undefined }, remembering, policy, deps);
     }
   }
 }
@@ -61,6 +68,7 @@ export async function settle(
 async function settleAnswer(
   owned: Owned,
   answer: RecordedResponse,
+  remembering: Remembering | undefined,
   policy: Policy,
   deps: FlowDeps,
 ): Promise<Settled> {
@@ -70,13 +78,14 @@ async function settleAnswer(
     case "unknown":
       return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
     case "record":
-      return complete(owned, toRecord(answer, policy), policy, deps);
+      return complete(owned, toRecord(answer, policy), remembering, policy, deps);
   }
 }
 
 async function complete(
   owned: Owned,
   response: RecordedResponse,
+  remembering: Remembering | undefined,
   policy: Policy,
   deps: FlowDeps,
 ): Promise<Settled> {
@@ -85,6 +94,13 @@ async function complete(
     if (answer.kind === "done" || !(await putBack(owned, deps))) return answer;
     return completeOrShrink(owned, response, policy.retention.completedMs, deps);
   };
+  const again = async (): Promise<WriteAnswer> => (await write()).kind;
+  if (remembering !== undefined) {
+    // DANGER: told as recorded, a deletion must hold, and the resource does not know of it yet. Where it never learns of
+    // it, the record becomes unknown with its lease.
+    deps.background(completeBehind(remembering, owned, again, deps));
+    return { kind: "not-recorded" };
+  }
   try {
     const answer = await write();
     if (answer.kind === "done") return { kind: "recorded", expiresAtMs: answer.expiresAtMs };
@@ -94,10 +110,19 @@ async function complete(
     // The caller gets the true answer; its retries are told that the record is damaged, never another answer.
     if (error instanceof RecordCorrupt) return { kind: "not-recorded" };
     if (!(error instanceof StoreUnavailable)) throw error;
-    const again = async (): Promise<WriteAnswer> => (await write()).kind;
-    writeLater(owned, "complete", again, deps);
+    void writeLater(owned, "complete", again, deps);
     return { kind: "not-recorded" };
   }
+}
+
+async function completeBehind(
+  remembering: Remembering,
+  owned: Owned,
+  write: () => Promise<WriteAnswer>,
+  deps: FlowDeps,
+): Promise<void> {
+  if ((await remembering.later) === "given-up") deps.observer.lostWrite("complete");
+  else await writeLater(owned, "complete", write, deps);
 }
 
 /** How long the caller waits for its record while the claim of a gateway that will not get the key's lock stands there. */
@@ -196,6 +221,6 @@ async function writeNowOrLater(
   } catch (error) {
     if (error instanceof RecordCorrupt) return deps.observer.lostWrite(operation);
     if (!(error instanceof StoreUnavailable)) throw error;
-    writeLater(lease, operation, write, deps);
+    void writeLater(lease, operation, write, deps);
   }
 }

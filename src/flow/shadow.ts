@@ -46,7 +46,7 @@ export async function shadow(
   const observing = claim(
     { ...admitted, policy: { ...policy, onInFlight: "reject" } },
     { ...keyed, id },
-    new AbortController().signal,
+    NEVER,
     { ...deps, keyLocks: undefined, access: undefined },
   );
   const [passed, claimed] = await Promise.all([client.pass(admitted.body, TOLD), observing]);
@@ -59,6 +59,8 @@ export async function shadow(
     recordId: id,
   };
 }
+
+const NEVER = { gone: new AbortController().signal };
 
 /** Remembers how the operation ended; an observation that is lost costs a count, nothing else. */
 async function note(owned: Owned, passed: Passed, policy: Policy, deps: FlowDeps): Promise<void> {

@@ -41,8 +41,9 @@ export class Connections<L extends Lane> {
 
   /** Hands over a connection, now or when one is free, unless what is returned is called before. */
   take(caller: Caller<L>): () => void {
-    this.#waiting.add(caller);
-    this.#serve();
+    const lane = this.#waiting.size === 0 ? this.#free() : undefined;
+    if (lane === undefined) this.#waiting.add(caller);
+    else this.#handOver(lane, caller);
     return () => void this.#waiting.delete(caller);
   }
 
@@ -74,33 +75,40 @@ export class Connections<L extends Lane> {
       const lane = this.#free();
       if (lane === undefined) return;
       this.#waiting.delete(caller);
-      this.#busy.add(lane);
-      caller.use(lane);
+      this.#handOver(lane, caller);
     }
+  }
+
+  #handOver(lane: L, caller: Caller<L>): void {
+    this.#busy.add(lane);
+    caller.use(lane);
   }
 
   /** The one that has just rested enough, so that those that are not needed grow old; then a new one; then any. */
   #free(): L | undefined {
-    this.#dropOver();
     const restedMs = performance.now() - REST_MS;
-    let at = this.#resting.length - 1;
-    for (; at >= 0; at -= 1) {
-      const each = this.#resting[at];
-      if (each !== undefined && each.sinceMs <= restedMs) break;
+    for (;;) {
+      let at = this.#restedSince(restedMs);
+      if (at < 0) {
+        if (this.#busy.size + this.#resting.length < this.#limit) return this.#open();
+        at = 0;
+      }
+      const [found] = this.#resting.splice(at, 1);
+      // Looked at before each use: the timers of a process that stood still close what is idle only after that.
+      if (found?.lane.over !== true) return found?.lane;
+      void found.lane.close();
     }
-    if (at < 0) {
-      if (this.#busy.size + this.#resting.length < this.#limit) return this.#open();
-      at = 0;
-    }
-    const [found] = this.#resting.splice(at, 1);
-    return found?.lane;
   }
 
-  /** Looked at before each use: the timers of a process that stood still close what is idle only after that. */
-  #dropOver(): void {
-    const over = this.#resting.filter(({ lane }) => lane.over);
-    if (over.length === 0) return;
-    this.#resting = this.#resting.filter((each) => !over.includes(each));
-    for (const { lane } of over) void lane.close();
+  /** The last one that came free by then; -1 where there is none. Halving: there are as many as calls in `REST_MS`. */
+  #restedSince(ms: number): number {
+    let low = 0;
+    let high = this.#resting.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#resting[middle]?.sinceMs ?? Infinity) <= ms) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
   }
 }

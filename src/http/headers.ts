@@ -5,6 +5,7 @@
 import type { BlockList, Socket } from "node:net";
 import { STATUS_CODES } from "node:http";
 import { isIP, isIPv6 } from "node:net";
+import { fieldOf, isNamed } from "../core/fields.ts";
 import type { HeaderPair } from "../core/record.ts";
 
 /** RFC 9110 §7.6.1, and the proxy's own fields of §11.7, which are meant for the next hop alone. */
@@ -41,12 +42,16 @@ export function pairsOf(rawHeaders: readonly string[]): HeaderPair[] {
 
 /** Every value of a field; `lowerCaseName` must be lower-case. */
 export function valuesOf(headers: readonly HeaderPair[], lowerCaseName: string): string[] {
-  return headers.filter(([name]) => name.toLowerCase() === lowerCaseName).map(([, value]) => value);
+  const values: string[] = [];
+  for (const [name, value] of headers) if (isNamed(name, lowerCaseName)) values.push(value);
+  return values;
 }
 
 /** The members of a comma-separated field over all its lines, lower-case, empty ones left out (RFC 9110 §5.6.1). */
 export function tokensOf(headers: readonly HeaderPair[], lowerCaseName: string): string[] {
-  return valuesOf(headers, lowerCaseName)
+  const values = valuesOf(headers, lowerCaseName);
+  if (values.length === 0) return values;
+  return values
     .flatMap((value) => value.split(","))
     .map((token) => token.trim().toLowerCase())
     .filter((token) => token !== "");
@@ -54,11 +59,14 @@ export function tokensOf(headers: readonly HeaderPair[], lowerCaseName: string):
 
 /** The fields that go on to the next hop: not the hop-by-hop ones, and none that `Connection` names (RFC 9110 §7.6.1). */
 export function endToEnd(headers: readonly HeaderPair[]): HeaderPair[] {
-  const named = new Set(tokensOf(headers, "connection"));
-  return headers.filter(([name]) => {
-    const lower = name.toLowerCase();
-    return !HOP_BY_HOP.has(lower) && !named.has(lower);
-  });
+  const goesOn = onward(headers);
+  return headers.filter(([name]) => goesOn(name.toLowerCase()));
+}
+
+/** Of the names of these fields, lower-case: whether the field goes on. */
+export function onward(headers: readonly HeaderPair[]): (lowerCaseName: string) => boolean {
+  const named = tokensOf(headers, "connection");
+  return (name) => !HOP_BY_HOP.has(name) && !named.includes(name);
 }
 
 /** Without the fields of these lower-case names. */
@@ -96,19 +104,30 @@ function newPeer(remoteAddress: string | undefined, trusted: BlockList): Peer {
  * `Forwarded` or `X-Real-IP` is dropped; a trusted one's is kept, and its address appended to `X-Forwarded-For`.
  */
 export function forwardFields(headers: readonly HeaderPair[], peer: Peer): HeaderPair[] {
-  const onward = without(endToEnd(headers), "content-length", "expect");
-  const kept = onward.filter(([name]) => peer.trusted || !isForwardingField(name.toLowerCase()));
-  const chain = [...valuesOf(kept, "x-forwarded-for"), peer.address].filter((part) => part !== "");
-  const fields = without(kept, "x-forwarded-for");
+  const goesOn = onward(headers);
+  const fields: HeaderPair[] = [];
+  const chain: string[] = [];
+  const said = { host: false, proto: false };
+  for (const field of headers) {
+    const name = field[0].toLowerCase();
+    if (!goesOn(name) || name === "content-length" || name === "expect") continue;
+    if (isForwardingField(name)) {
+      if (!peer.trusted) continue;
+      if (name === "x-forwarded-proto") said.proto = true;
+      if (name === "x-forwarded-host") said.host = true;
+      if (name === "x-forwarded-for") {
+        if (field[1] !== "") chain.push(field[1]);
+        continue;
+      }
+    }
+    fields.push(field);
+  }
+  if (peer.address !== "") chain.push(peer.address);
   if (chain.length > 0) fields.push(["X-Forwarded-For", chain.join(", ")]);
   // The listener itself speaks plain HTTP; only a trusted peer can know that TLS ended before it.
-  if (valuesOf(fields, "x-forwarded-proto").length === 0) {
-    fields.push(["X-Forwarded-Proto", "http"]);
-  }
-  const [host] = valuesOf(headers, "host");
-  if (host !== undefined && valuesOf(fields, "x-forwarded-host").length === 0) {
-    fields.push(["X-Forwarded-Host", host]);
-  }
+  if (!said.proto) fields.push(["X-Forwarded-Proto", "http"]);
+  const host = fieldOf(headers, "host");
+  if (host !== undefined && !said.host) fields.push(["X-Forwarded-Host", host]);
   return fields;
 }
 

@@ -14,8 +14,8 @@ import { forwardFields, peerFinder, type Peer } from "./headers.ts";
 import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
 import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
-import { cut, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
-import { headOf, screen, type ScreenRules } from "./screen.ts";
+import { cut, giveUp, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
+import { headOf, newScreen, type ScreenRules } from "./screen.ts";
 import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
 import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -65,6 +65,7 @@ class HttpListener implements Listener {
   readonly #tunnel: Tunnel;
   readonly #handler: Handler;
   readonly #observer: Observer;
+  readonly #screen: ReturnType<typeof newScreen>;
   readonly #peerOf: (socket: Socket) => Peer;
   readonly #server: Server;
   readonly #work = new Work((error) => this.#onBroken(error));
@@ -81,6 +82,7 @@ class HttpListener implements Listener {
     this.#tunnel = tunnel;
     this.#handler = handler;
     this.#observer = observer;
+    this.#screen = newScreen(options);
     this.#peerOf = peerFinder(blocksOf(options.trustedProxies));
     this.#server = this.#newServer();
     this.#sockets = connectionsOf(this.#server);
@@ -113,7 +115,7 @@ class HttpListener implements Listener {
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
         // A duplicate may wait for another gateway's answer longer than anything here takes.
-        for (const turn of this.#turns.open) turn.giveUp?.();
+        for (const turn of this.#turns.open) giveUp(turn);
         resolve();
       }, graceMs);
     });
@@ -156,7 +158,7 @@ class HttpListener implements Listener {
 
   /** Whatever is answered, and by whom: from here on the turn is counted until its answer or its client is gone. */
   #newTurn(req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean): Turn {
-    const turn: Turn = { req, res, awaitsContinue };
+    const turn: Turn = { req, res, awaitsContinue, givenUp: false };
     this.#turns.add(turn);
     // Writing after the client has gone is found out by `close`; without a listener it would end the process.
     res.on("error", () => res.destroy());
@@ -171,7 +173,7 @@ class HttpListener implements Listener {
     const startedMs = performance.now();
     const turn = this.#newTurn(req, res, awaitsContinue);
     const head = headOf(req);
-    const screened = screen(head, this.#options);
+    const screened = this.#screen(head);
     if (screened.kind === "refused") {
       this.#refuse(turn, screened, startedMs);
       return;
@@ -269,7 +271,7 @@ class HttpListener implements Listener {
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
     const requestHead = headOf(req);
-    const screened = screen(requestHead, this.#options);
+    const screened = this.#screen(requestHead);
     if (screened.kind === "refused") {
       this.#report(req, outcomeOf(screened), screened.status, startedMs);
       refuseSocket(socket, screened, [], req.method);

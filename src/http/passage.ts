@@ -22,14 +22,19 @@ export interface PassageLimits {
 }
 
 /**
+ * Never connected and so never dead: with a dead one http-proxy would report resets elsewhere. One for all, because
+ * nothing is done with it, and a socket of its own would cost each request 15 us.
+ */
+const NOWHERE = new Socket();
+
+/**
  * What http-proxy takes for the client's request. Of its own it has the method alone (target and fields are pinned,
  * the body comes apart); its events come back through it; and on `aborted` http-proxy aborts the call, at any time,
- * also while that waits for a connection. Its socket is never connected and so never dead: with a dead one http-proxy
- * would report resets elsewhere.
+ * also while that waits for a connection.
  */
 export class Onward extends IncomingMessage {
   constructor(method: string) {
-    super(new Socket());
+    super(NOWHERE);
     this.method = method;
     this.url = "/";
   }
@@ -109,7 +114,8 @@ export function unreachable(status: 502 | 504, method: string, connected: boolea
 export class Passage {
   readonly #turn: Turn;
   readonly #onward: Onward;
-  readonly #upload: PassThrough;
+  /** Undefined where the client sends no body: then http-proxy has the request itself to read to its end. */
+  readonly #upload: PassThrough | undefined;
   readonly #clock: HeadClock;
   #resolve: ((passed: Passed) => void) | undefined;
   #told: readonly HeaderPair[] = [];
@@ -119,7 +125,7 @@ export class Passage {
   #status = 0;
   #outcome: Passed["outcome"] = "passed";
 
-  constructor(turn: Turn, onward: Onward, upload: PassThrough, limits: PassageLimits) {
+  constructor(turn: Turn, onward: Onward, upload: PassThrough | undefined, limits: PassageLimits) {
     this.#turn = turn;
     this.#onward = onward;
     this.#upload = upload;
@@ -142,9 +148,10 @@ export class Passage {
       this.#onward.on("failure", () => this.#fail(502));
       res.once("close", () => this.#onClientClosed());
       inviteBody(this.#turn);
-      if (read !== undefined && read.length > 0) this.#upload.write(read);
+      if (read !== undefined && read.length > 0) this.#upload?.write(read);
       this.#clock.start();
       send();
+      if (this.#upload === undefined) return;
       req.pipe(this.#upload);
       // Progress is what the upstream's pace lets through: a stalled upstream stops the pipe, and so the client.
       req.on("data", () => this.#answer ?? this.#clock.start());
@@ -221,7 +228,7 @@ export class Passage {
       return;
     }
     // Answered before the upload was through. Nobody needs the rest.
-    req.unpipe(this.#upload);
+    req.unpipe();
     this.#onward.abort();
     void lingerThenEnd(this.#turn);
   }
@@ -239,7 +246,8 @@ export class Passage {
     const { req } = this.#turn;
     const { connected } = this.#clock;
     // Nothing of the upload is held back by the upstream, and there is more to come: the client is the one that stalls.
-    const starving = this.#upload.readableLength === 0 && !this.#upload.writableNeedDrain;
+    const upload = this.#upload;
+    const starving = upload?.readableLength === 0 && !upload.writableNeedDrain;
     if (what === "head" && connected && !req.complete && starving) {
       // The upstream waits for the body, and so do we.
       const problem: Problem = { code: "body-incomplete", status: 408, detail: "Send the body." };
@@ -269,7 +277,7 @@ export class Passage {
   /** Lets go of the upstream: it sees its connection close, as it would have seen the client's. */
   #release(): void {
     this.#clock.stop();
-    this.#turn.req.unpipe(this.#upload);
+    this.#turn.req.unpipe();
     this.#onward.abort();
     this.#answer?.destroy();
   }

@@ -71,15 +71,25 @@ export function headOf(req: IncomingMessage): Head {
  * In an order that matters: what counts the fields comes before what reads one of them, and the target, of which
  * `Host` is a part, comes last. The first objection is told; a client corrects one thing at a time.
  */
-export function screen(head: Head, rules: ScreenRules): Screened {
-  return (
+export function newScreen(rules: ScreenRules): (head: Head) => Screened {
+  const names = {
+    keys: new Set(rules.keyHeaders),
+    protected: new Set([...PROTECTED, ...rules.keyHeaders, ...rules.credentialHeaders]),
+  };
+  return (head) =>
     screenVersion(head) ??
-    screenFields(head, rules) ??
+    screenFields(head, names) ??
     screenFraming(head) ??
     screenHost(head) ??
     screenUpgrade(head) ??
-    screenTarget(head, rules)
-  );
+    screenTarget(head, rules);
+}
+
+/** Lower-case. */
+interface Names {
+  readonly keys: ReadonlySet<string>;
+  /** The keys among them. */
+  readonly protected: ReadonlySet<string>;
 }
 
 /** RFC 9112 §2.3: the parser takes `HTTP/2.0` on the wire for a version it knows. */
@@ -89,35 +99,33 @@ function screenVersion(head: Head): Refused | undefined {
 }
 
 /** Fields that two readers could take for different ones: too many, twice, by another name, or removed on the way. */
-function screenFields(head: Head, rules: ScreenRules): Refused | undefined {
-  const { headers } = head;
+function screenFields({ headers }: Head, names: Names): Refused | undefined {
   if (headers.length > MAX_FIELDS) {
     return refused(`Send at most ${MAX_FIELDS} header fields.`, 431);
   }
-  const identity = [...rules.keyHeaders, ...rules.credentialHeaders];
-  const protectedNames = new Set([...PROTECTED, ...identity]);
-  const counts = new Map<string, number>();
+  const seen: string[] = [];
+  const twice: string[] = [];
   for (const [name] of headers) {
     const lower = name.toLowerCase();
-    counts.set(lower, (counts.get(lower) ?? 0) + 1);
+    if (names.protected.has(lower)) (seen.includes(lower) ? twice : seen).push(lower);
+    if (!lower.includes("_")) continue;
     // CGI-like upstreams read `x_forwarded_for` and `x-forwarded-for` as one name.
     const twin = lower.replaceAll("_", "-");
-    if (twin === lower) continue;
-    if (protectedNames.has(twin) || isForwardingField(twin) || twin === FENCE) {
+    if (names.protected.has(twin) || isForwardingField(twin) || twin === FENCE) {
       return refused("Write header names with hyphens, not underscores.");
     }
   }
   // The key first: its own code tells a client what to correct.
-  if (rules.keyHeaders.some((name) => (counts.get(name) ?? 0) > 1)) {
+  if (twice.some((name) => names.keys.has(name))) {
     return refused("Send the idempotency key in one header field only.", 400, "key-invalid");
   }
   // Node keeps the first of some of these and joins others; an upstream may see the last.
-  if ([...protectedNames].some((name) => (counts.get(name) ?? 0) > 1)) {
+  if (twice.length > 0) {
     return refused("Send Host, Content-Type, Content-Length and each credential field once.");
   }
   // Naming a field in Connection removes it on the way (RFC 9110 §7.6.1): the upstream would miss what was judged here.
   const named = tokensOf(headers, "connection");
-  if (named.some((name) => protectedNames.has(name) || isForwardingField(name))) {
+  if (named.some((name) => names.protected.has(name) || isForwardingField(name))) {
     return refused("Name only hop-by-hop fields in Connection.");
   }
   return undefined;

@@ -24,6 +24,7 @@ const HEX_ESCAPE = /%[0-9A-Fa-f]{2}/g;
 const BROKEN_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
 /** RFC 3986 §2.3. */
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/;
+const DOT_SEGMENT = /\/\.{1,2}(?:;|%3B|\/|$)/;
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 
 /**
@@ -43,13 +44,13 @@ export function canonicalTarget(rawTarget: string): Target {
   if (rawTarget.includes("#")) return refused("Leave the fragment (#) out of the target.");
 
   const [rawPath, rawQuery] = splitQuery(rawTarget);
+  const path = normalise(rawPath);
   const evasive = BROKEN_ESCAPE.test(rawTarget)
     ? "Write a percent sign as %25."
-    : evasivePath(normalise(rawPath));
+    : evasivePath(path);
   if (evasive !== undefined) {
     return { kind: "ok", target: rawTarget, path: rawPath, query: rawQuery, evasive };
   }
-  const path = normalise(rawPath);
   const query = rawQuery === undefined ? undefined : normalise(rawQuery);
   return { kind: "ok", target: query === undefined ? path : `${path}?${query}`, path, query };
 }
@@ -59,18 +60,16 @@ function evasivePath(path: string): string | undefined {
   if (path.includes("\\") || path.includes("%5C")) return "Leave backslashes out of the path.";
   if (path.includes("%2F")) return "Leave encoded slashes (%2F) out of the path.";
   if (path.includes("%00")) return "Leave NUL (%00) out of the path.";
-  const segments = path.split("/").slice(1);
   // The last segment may be empty: `/v1/` is a path of its own.
-  if (segments.slice(0, -1).includes("")) return "Leave empty segments (//) out of the path.";
+  if (path.includes("//")) return "Leave empty segments (//) out of the path.";
   // `..;x` is a dot segment for upstreams that take path parameters off first. An escaped semicolon counts as one.
-  if (segments.some((segment) => /^\.{1,2}(?:;|%3B|$)/.test(segment))) {
-    return "Resolve the dot segments (. and ..) of the path.";
-  }
+  if (DOT_SEGMENT.test(path)) return "Resolve the dot segments (. and ..) of the path.";
   return undefined;
 }
 
 /** One pass is enough: what is decoded is unreserved, so it never completes another escape. */
 function normalise(text: string): string {
+  if (!text.includes("%")) return text;
   return text.replace(HEX_ESCAPE, (escape) => {
     const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
     return UNRESERVED.test(char) ? char : escape.toUpperCase();

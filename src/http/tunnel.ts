@@ -77,8 +77,9 @@ export function createTunnel(options: TunnelOptions): Tunnel {
   return {
     pass: (turn, outbound) => {
       const onward = new Onward(turn.req.method ?? "GET");
-      const upload = new PassThrough();
-      const headers = [...withHost(outbound.headers, host), ...framing(turn.req)];
+      const framed = framing(turn.req);
+      const upload = framed.length > 0 ? new PassThrough() : undefined;
+      const headers = [...withHost(outbound.headers, host), ...framed];
       return new Passage(turn, onward, upload, options).start(
         outbound.read,
         outbound.told ?? [],
@@ -86,7 +87,11 @@ export function createTunnel(options: TunnelOptions): Tunnel {
           proxy.web(
             onward,
             turn.res,
-            { ssl: pinned(outbound.target, headers), agent: agents.web, buffer: upload },
+            {
+              ssl: pinned(outbound.target, headers),
+              agent: agents.web,
+              buffer: upload ?? turn.req,
+            },
             (error) => void onward.emit("failure", error),
           ),
       );

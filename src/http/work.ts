@@ -3,8 +3,10 @@
  * nothing of what they do.
  */
 export class Work {
-  /** Until its end, and until it ended or became a stream. */
-  readonly #running = new Map<Promise<void>, Promise<void>>();
+  #running = 0;
+  /** What runs and has not become a stream. */
+  #unsettled = 0;
+  readonly #waiting = new Set<() => void>();
   readonly #onBroken: (error: unknown) => void;
 
   /** `onBroken` hears of work that failed although it takes care of its own failures. */
@@ -14,32 +16,54 @@ export class Work {
 
   /** Runs it. `becomeStream` says that from here on its end need not be waited for. */
   add(run: (becomeStream: () => void) => Promise<void>): void {
-    let ended = Promise.resolve();
-    const settled = new Promise<void>((becomeStream) => {
-      // The async function makes a rejection of what is thrown at once; unhandled, either would end the process.
-      ended = (async () => run(becomeStream))()
-        .catch(this.#onBroken)
-        .finally(() => {
-          this.#running.delete(ended);
-          becomeStream();
-        });
-    });
-    this.#running.set(ended, settled);
+    this.#running += 1;
+    this.#unsettled += 1;
+    let isSettled = false;
+    const settle = (): void => {
+      if (isSettled) return;
+      isSettled = true;
+      this.#unsettled -= 1;
+      this.#tell();
+    };
+    void this.#toItsEnd(() => run(settle), settle);
   }
 
-  /** Resolves when everything that runs has ended or become a stream, also what began during the wait. */
-  async settled(): Promise<void> {
-    const seen = new Set<Promise<void>>();
-    for (;;) {
-      const fresh = [...this.#running.values()].filter((settled) => !seen.has(settled));
-      if (fresh.length === 0) return;
-      await Promise.all(fresh);
-      for (const settled of fresh) seen.add(settled);
+  /** Never rejects: unhandled, that would end the process. */
+  async #toItsEnd(run: () => Promise<void>, settle: () => void): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.#onBroken(error);
+    } finally {
+      settle();
+      this.#running -= 1;
+      this.#tell();
     }
   }
 
+  #tell(): void {
+    for (const look of this.#waiting) look();
+  }
+
+  /** Resolves when everything that runs has ended or become a stream, also what began during the wait. */
+  settled(): Promise<void> {
+    return this.#until(() => this.#unsettled === 0);
+  }
+
   /** Resolves when everything has ended. */
-  async ended(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running.keys());
+  ended(): Promise<void> {
+    return this.#until(() => this.#running === 0);
+  }
+
+  #until(isSo: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!isSo()) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      look();
+    });
   }
 }

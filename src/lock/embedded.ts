@@ -32,14 +32,22 @@ const KEPT_MS = 60_000;
 /** 32 hex digits and the end of the lease. */
 const STATE = /^([0-9a-f]{32}) (\d{1,16})$/u;
 
-/** Every call settles as those of `cells` do: two of them, one after the other. */
+/** Every call settles as those of `cells` do: up to four of them, one after the other. */
 export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
   const { cells, newToken, monotonicMs } = options;
   const background = new Background();
   let closed = false;
 
+  /** A lost write says that the cell is another one by now: somebody's lock, or none, where its time has just run out. */
   async function take(id: string, leaseMs: number): Promise<LockAnswer> {
     const cellId = lockCellId(id);
+    return (
+      (await takeOnce(cellId, leaseMs)) ?? (await takeOnce(cellId, leaseMs)) ?? { kind: "busy" }
+    );
+  }
+
+  /** `undefined`: another write came between. */
+  async function takeOnce(cellId: string, leaseMs: number): Promise<LockAnswer | undefined> {
     const askedMs = monotonicMs();
     const { cell, nowMs } = await cells.readCell(cellId);
     if (cell !== undefined && readState(cell.value).leaseUntilMs > nowMs) return { kind: "busy" };
@@ -49,7 +57,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
     try {
       const revision = cell?.revision ?? 0;
       const answer = await cells.writeCell(cellId, state, revision, leaseMs + KEPT_MS);
-      if (answer === "lost") return { kind: "busy" };
+      if (answer === "lost") return undefined;
     } catch (error) {
       // The write may have happened all the same, and then nobody would know that it holds the lock.
       lock.release();

@@ -134,6 +134,7 @@ function rounded(ms: number | undefined): number | undefined {
  * `\u{1b}`: JSON escapes some of them, but a reader that prints the decoded value would let them act on the terminal.
  */
 function printable(text: string, maxChars: number): string {
+  if (text.length <= maxChars && /^[ -~]*$/.test(text)) return text;
   const cut = text.length > maxChars ? `${text.slice(0, maxChars)}…` : text;
   return cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (char) => {
     return `\\u{${char.codePointAt(0)?.toString(16)}}`;

@@ -8,17 +8,22 @@ import { StoreUnavailable } from "../core/ports.ts";
  * Settles as `work` does, or rejects after `timeoutMs`.
  * @throws StoreUnavailable when the time is over.
  */
-export async function within<Answer>(timeoutMs: number, work: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
+export function within<Answer>(timeoutMs: number, work: Promise<Answer>): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
       () => reject(new StoreUnavailable(`The store did not answer within ${timeoutMs} ms.`)),
       timeoutMs,
     );
+    work.then(
+      (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      },
+      () => {
+        clearTimeout(timer);
+        // Rejects as the work did.
+        resolve(work);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

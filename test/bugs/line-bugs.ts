@@ -77,8 +77,8 @@ export const LINE_BUGS: readonly Bug[] = [
     edits: [
       {
         file: "flow/exchange.ts",
-        search: `  const settled = await settle(guarded.forwarded, owned, admitted.policy, deps);`,
-        replace: `  const settling2 = settle(guarded.forwarded, owned, admitted.policy, deps);
+        search: `  const settled = await settle(guarded, owned, admitted.policy, deps);`,
+        replace: `  const settling2 = settle(guarded, owned, admitted.policy, deps);
   const isAnswer = guarded.forwarded.kind === "answered" && guarded.forwarded.answer.status < 400;
   if (isAnswer) deps.background(settling2.then(() => undefined));
   const settled = isAnswer ? { kind: "recorded" as const, expiresAtMs: 0 } : await settling2;`,
@@ -235,10 +235,9 @@ export const LINE_BUGS: readonly Bug[] = [
     edits: [
       {
         file: SETTLE,
-        search: `    const again = async (): Promise<WriteAnswer> => (await write()).kind;
-    writeLater(owned, "complete", again, deps);`,
-        replace: `    const again = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
-    writeLater(owned, "complete", again, deps);`,
+        search: `    void writeLater(owned, "complete", again, deps);`,
+        replace: `    const free = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
+    void writeLater(owned, "complete", free, deps);`,
       },
     ],
   },

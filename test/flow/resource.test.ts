@@ -15,7 +15,7 @@ const UNLOCKED: ResourcePolicy = {
 const REMEMBERS: ResourcePolicy = {
   ...UNLOCKED,
   serialize: "wait",
-  afterDelete: { rememberMs: 60_000, put: 410, delete: "replay" },
+  afterDelete: { rememberMs: 3_600_000, put: 410, delete: "replay" },
 };
 
 const lineWith = (resource: ResourcePolicy): Line => {
@@ -50,6 +50,54 @@ t.test(
     const next = line.ask(PUT);
     await line.clock.advance(1000);
     t.same([(await next).status, (await next).report.outcome], [410, "gone"]);
+    t.same([line.calls(), line.lost], [1, []]);
+  },
+);
+
+t.test(
+  "a deletion that cannot be remembered is not told as recorded, and is recorded behind its memory",
+  async (t) => {
+    const line = lineWith(REMEMBERS);
+    line.respond(() => answered(204));
+    line.fail("writeCell", "down", "down");
+    const ask = { ...DELETE, key: "key-1" };
+    t.equal((await line.ask(ask)).report.outcome, "not-recorded");
+    t.match(await line.record(), { state: "in-flight" });
+    await line.clock.advance(1000);
+    t.match(await line.record(), { state: "completed" });
+    t.equal((await line.ask(ask)).report.outcome, "replayed");
+    t.equal((await line.ask({ ...PUT, key: "key-2" })).report.outcome, "gone");
+    t.same([line.calls(), line.lost], [1, []]);
+  },
+);
+
+t.test(
+  "a deletion that is never remembered is an unknown outcome, whose retry is not told that it holds",
+  async (t) => {
+    const line = lineWith(REMEMBERS);
+    line.respond(() => answered(204));
+    line.fail("writeCell", ...Array.from({ length: 200 }, () => "down" as const));
+    const ask = { ...DELETE, key: "key-1" };
+    t.equal((await line.ask(ask)).report.outcome, "not-recorded");
+    await line.clock.advance(300_000);
+    t.match(await line.record(), { state: "unknown" });
+    t.same([line.calls(), line.lost], [1, ["remember", "complete"]]);
+  },
+);
+
+t.test(
+  "a process that stood still past its leases still remembers a deletion before it is told",
+  async (t) => {
+    const line = lineWith(REMEMBERS);
+    line.respond(() => {
+      line.clock.jump(300_000);
+      return answered(204);
+    });
+    line.fail("writeCell", "down");
+    const ask = { ...DELETE, key: "key-1" };
+    t.equal((await line.ask(ask)).report.outcome, "not-recorded");
+    await line.clock.advance(1000);
+    t.equal((await line.ask({ ...PUT, key: "key-2" })).report.outcome, "gone");
     t.same([line.calls(), line.lost], [1, []]);
   },
 );

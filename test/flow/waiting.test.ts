@@ -145,3 +145,25 @@ t.test("a client that leaves while the upstream works changes nothing", async (t
   t.equal((await line.ask()).text, "execution 1");
   t.equal(line.calls(), 1);
 });
+
+t.test("a key's lock that is just being given back is waited for, another's is not", async (t) => {
+  let busyMs = 40;
+  const line = newLine({
+    keyLocks: {
+      tryLock: () => {
+        const endsMs = line.clock.monotonicMs() + LEASE_MS;
+        const lock = { endsMs, release: () => undefined };
+        const held = line.clock.monotonicMs() >= busyMs;
+        return Promise.resolve(held ? { kind: "held", lock } : { kind: "busy" });
+      },
+    },
+  });
+  const soon = line.ask();
+  await line.clock.advance(busyMs + 100);
+  t.equal((await soon).report.outcome, "executed");
+  busyMs = Infinity;
+  const never = line.ask({ key: "key-2" });
+  await line.clock.advance(200);
+  t.equal((await never).report.outcome, "in-flight");
+  t.equal(line.calls(), 1);
+});

@@ -97,6 +97,8 @@ export interface LineOptions {
   readonly policy?: Partial<Policy>;
   readonly routes?: readonly Route[];
   readonly leaseMs?: number;
+  /** Where keys in flight are locked as well. */
+  readonly keyLocks?: FlowDeps["keyLocks"];
 }
 
 export function newLine(options: LineOptions = {}): Line {
@@ -116,7 +118,7 @@ export function newLine(options: LineOptions = {}): Line {
   const deps: FlowDeps = {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
-    keyLocks: undefined,
+    keyLocks: options.keyLocks,
     locks: createEmbeddedLocks({ cells: memory, newToken, monotonicMs: () => clock.monotonicMs() }),
     readJson,
     store,
