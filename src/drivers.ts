@@ -3,11 +3,14 @@
  * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
  */
 import { createSecretKey } from "node:crypto";
-import type { GatewayConfig, QuotasConfig, StoreConfig } from "./config/schema.ts";
-import type { AskServer } from "./access/load-keys.ts";
-import type { Access, Callers, Quota } from "./core/access-ports.ts";
+import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
+import { keyLoader, type AskServer } from "./access/load-keys.ts";
+import { createQuota } from "./access/quota.ts";
+import { createRights } from "./access/rights.ts";
+import type { Access, Callers } from "./core/access-ports.ts";
 import type { NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
+import { createAsker } from "./http/ask.ts";
 import type { SettleBus } from "./store/embedded.ts";
 import type { Keyring } from "./store/encryption.ts";
 import { parseRedisUrl } from "./store/redis-url.ts";
@@ -109,45 +112,30 @@ export async function openLocks(
   });
 }
 
-/**
- * What asks about callers, where something wants it asked; `undefined` where nothing does, and then nothing of it is
- * loaded.
- */
+/** What asks about callers, where something wants it asked; `undefined` where nothing does. jose is loaded for tokens only. */
 export async function openAccess(
-  { quotas, defaults, routes }: GatewayConfig,
+  { quotas: { newKeys }, defaults, routes }: GatewayConfig,
   monotonicMs: () => number,
 ): Promise<{ readonly ports: Access; close(): Promise<void> } | undefined> {
   const policies = [defaults, ...routes.map(({ policy }) => policy)];
   const byToken = policies.some(({ scopeJwt }) => scopeJwt !== undefined);
   const asks = policies.some(({ replay }) => replay.authorize !== undefined);
-  if (!byToken && !asks && quotas.newKeys === undefined) return undefined;
-  const asker = byToken || asks ? (await import("./http/ask.ts")).createAsker() : undefined;
-  const ask: AskServer = async (...question) =>
-    asker?.ask(...question) ?? { kind: "failed", cause: "nobody-to-ask" };
+  if (!byToken && !asks && newKeys === undefined) return undefined;
+  const asker = createAsker();
+  const ask: AskServer = (...question) => asker.ask(...question);
   return {
     ports: {
       callers: byToken ? await openCallers(ask, monotonicMs) : undefined,
-      rights: asks ? (await import("./access/rights.ts")).createRights(ask) : undefined,
-      quota: quotas.newKeys && (await openQuota(quotas.newKeys, monotonicMs)),
+      rights: asks ? createRights(ask) : undefined,
+      quota: newKeys && createQuota({ ...newKeys, monotonicMs }),
     },
-    close: async () => asker?.close(),
+    close: () => asker.close(),
   };
 }
 
 async function openCallers(ask: AskServer, monotonicMs: () => number): Promise<Callers> {
-  const [{ createCallers }, { keyLoader }] = await Promise.all([
-    import("./access/jwt.ts"),
-    import("./access/load-keys.ts"),
-  ]);
+  const { createCallers } = await import("./access/jwt.ts");
   return createCallers({ loadKeys: keyLoader(ask), monotonicMs });
-}
-
-async function openQuota(
-  newKeys: NonNullable<QuotasConfig["newKeys"]>,
-  monotonicMs: () => number,
-): Promise<Quota> {
-  const { createQuota } = await import("./access/quota.ts");
-  return createQuota({ ...newKeys, monotonicMs });
 }
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */
