@@ -1,6 +1,6 @@
 /**
- * Checks the types of src/ and makes dist/ of it: `dist/main.js`, which is the package's command, and what it loads.
- * Does not install anything.
+ * Checks the types of src/ and makes dist/ of it: `dist/main.js`, which is the package's command, what it loads, and the
+ * console's page. Does not install anything.
  *
  * The output is made aside and swapped in by a rename: a failed build leaves the old dist/ alone, a file that has left
  * src/ leaves dist/ too, and a gateway that starts during a build finds a whole one.
@@ -10,11 +10,12 @@ import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundle } from "./bundle.ts";
+import { bundle, bundleConsole } from "./bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-checkTypes();
+checkTypes("src");
+checkTypes("src/console");
 const dist = join(root, "dist");
 // Within the checkout, because a rename does not cross file systems.
 const next = mkdtempSync(join(root, "node_modules", ".build-"));
@@ -25,6 +26,7 @@ try {
     outDir: join(dist, "app"),
     writtenTo: join(next, "app"),
   });
+  await bundleConsole(root, join(next, "console"));
   const main = join(next, "main.js");
   writeFileSync(main, '#!/usr/bin/env node\nimport "./app/main.js";\n');
   // mkdtemp leaves a directory that only its owner enters; an image runs as somebody else.
@@ -37,10 +39,10 @@ try {
   rmSync(next, { recursive: true, force: true });
 }
 
-function checkTypes(): void {
+function checkTypes(project: string): void {
   const manifest = createRequire(import.meta.url).resolve("typescript/package.json");
   const tsc = join(dirname(manifest), "bin", "tsc");
-  const args = [tsc, "-p", join(root, "src")];
+  const args = [tsc, "-p", join(root, project)];
   const { status, error } = spawnSync(process.execPath, args, { stdio: "inherit" });
   if (error !== undefined) throw error;
   if (status !== 0) process.exit(status ?? 1);

@@ -59,6 +59,30 @@ export async function bundle(options: BundleOptions): Promise<void> {
   cpSync(join(root, "src/store/scripts"), join(writtenTo, "scripts"), { recursive: true });
 }
 
+/** What `bundleConsole` takes as it is. */
+const PAGE_FILES = ["index.html", "console.css", "icon.svg"];
+
+/**
+ * Writes the page of the admin port: its program as one module, not minified, so that whoever wants to know what the
+ * page does can read it there.
+ * @throws where something cannot be read or resolved
+ */
+export async function bundleConsole(root: string, outDir: string): Promise<void> {
+  const dir = join(root, "src/console");
+  await build({
+    absWorkingDir: dir,
+    entryPoints: ["main.ts"],
+    outfile: join(outDir, "console.js"),
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    target: "es2022",
+    charset: "utf8",
+    logLevel: "error",
+  });
+  for (const file of PAGE_FILES) cpSync(join(dir, file), join(outDir, file));
+}
+
 /** A map of its own with a single entry keeps a package's lines out of ours, which would be five times as big. */
 const ownSourcesOnly: BundlePlugin = {
   name: "own sources only",

@@ -21,6 +21,7 @@ import { createUpstream } from "./http/upstream.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
+import { consoleParts } from "./operators.ts";
 
 export interface Address {
   readonly host: string;
@@ -182,6 +183,7 @@ export function createOperating(
   config: GatewayConfig,
   parts: {
     readonly store: Store;
+    readonly snapshot: Metrics["snapshot"];
     readonly log: Log;
     readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
@@ -191,6 +193,7 @@ export function createOperating(
   const { store, log, exposition, unready } = parts;
   return createAdmin({
     ...config.admin,
+    ...consoleParts(() => config, parts),
     desk: store,
     problems: async () => [...unready(), ...(await store.problems())],
     exposition,

@@ -68,6 +68,7 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   const store = await openStore(config.store);
   const serving = await createServing(config, { store, metrics, log });
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log,
     exposition: () => metrics.exposition(),

@@ -42,6 +42,7 @@ export async function runPrimary(config: GatewayConfig, file: string, log: Log):
   const store = await openStore(config.store);
   const crew = new Crew(config, await storeIdentity(config.store), log);
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log,
     exposition: () => metrics.exposition(),

@@ -1,6 +1,6 @@
 /**
  * Who may use the records API. With a token: whoever presents it. Without one: programs on this host, and only while
- * the listener is on loopback; a browser on this host is kept out, because the pages it shows are not this host's.
+ * the listener is on loopback; of the pages that a browser on this host shows only this port's own console.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
@@ -58,11 +58,22 @@ const loopbackGate: Gate = (request) => {
       "Without an admin.token this port answers only to localhost, 127.0.0.1 or [::1] as Host.",
     );
   }
-  if (request.headers.origin !== undefined) {
-    return problem("not-allowed", "Without an admin.token this port does not answer web pages.");
+  if (!isOwnPage(request, hosts[0] ?? "")) {
+    const detail = "Without an admin.token this port answers no web page but its own console.";
+    return problem("not-allowed", detail);
   }
   return undefined;
 };
+
+/**
+ * No page at all, or the console that this port serves: its origin is the name that the request was sent to, which has
+ * just been seen to be this host's, port included. Browsers say `Sec-Fetch-Site` also where they send no Origin.
+ */
+function isOwnPage({ headers }: IncomingMessage, host: string): boolean {
+  const site = headers["sec-fetch-site"];
+  const foreign = site !== undefined && site !== "same-origin" && site !== "none";
+  return !foreign && (headers.origin === undefined || headers.origin === `http://${host}`);
+}
 
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");

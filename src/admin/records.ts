@@ -126,7 +126,7 @@ async function audited<A>(
   return answer;
 }
 
-function absent(): AdminReply {
+export function absent(): AdminReply {
   return problem(
     "record-absent",
     "It never existed, was released or forgotten, or its retention is over.",
@@ -177,7 +177,7 @@ function readResolution(body: string): Resolution | undefined {
 }
 
 /** Names every member that is shown: a member that a record gains one day is not shown by accident. */
-function viewOf(record: RecordSummary): object {
+export function viewOf(record: RecordSummary): object {
   const { id, state, route, method, target, fence, createdAtMs, expiresAtMs } = record;
   return {
     id,

@@ -1,11 +1,13 @@
 /**
- * The second port, for operators: health, metrics and the records API. Never carries traffic, and keeps answering
- * while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
+ * The second port, for operators: health, metrics, the records API and the console. Never carries traffic, and keeps
+ * answering while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { RecordCorrupt, type RecordDesk, StoreUnavailable } from "../core/ports.ts";
 import { createGate, type Gate } from "./auth.ts";
 import { readJsonBody } from "./body.ts";
+import { consolePage } from "./console.ts";
+import { overview, type OverviewOptions } from "./overview.ts";
 import {
   type Change,
   forgetRecord,
@@ -16,13 +18,15 @@ import {
 } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
 
-export interface AdminOptions {
+export interface AdminOptions extends OverviewOptions {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
   /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
   readonly token: string;
   readonly desk: RecordDesk;
+  /** Where the build has put the console; ends with a slash. */
+  readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
   readonly problems: () => Promise<readonly string[]>;
   readonly exposition: () => Promise<{ readonly contentType: string; readonly body: string }>;
@@ -113,7 +117,8 @@ async function answer(
   const refused = gate === undefined ? problem("not-allowed", "Not ready yet.") : gate(request);
   if (refused !== undefined) return refused;
   const search = new URLSearchParams(queryAt === -1 ? "" : target.slice(queryAt + 1));
-  return records(request, path, search, options);
+  const bounded = { ...options, problems: () => inTime(options.problems()) };
+  return overview(request, path, bounded) ?? records(request, path, search, options);
 }
 
 /** What needs no token. */
@@ -132,7 +137,7 @@ function openResource(
         return { status: 200, headers: { "Content-Type": contentType }, body };
       };
     default:
-      return undefined;
+      return consolePage(path, options.consoleDir);
   }
 }
 
@@ -161,7 +166,10 @@ async function records(
 ): Promise<AdminReply> {
   const [, id = "", action] = /^\/v1\/records(?:\/([^/]+)(?:\/(resolve))?)?$/.exec(path) ?? [];
   if (id === "" && path !== "/v1/records") {
-    return problem("not-found", "Here are /livez, /readyz, /metrics and /v1/records.");
+    return problem(
+      "not-found",
+      "Here are /console/, /livez, /readyz, /metrics, /v1/records, /v1/counters, /v1/routes and /v1/status.",
+    );
   }
   if (id === "") {
     return isRead(request) ? listRecords(options.desk, search) : methodNotAllowed("GET, HEAD");

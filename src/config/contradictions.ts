@@ -25,6 +25,7 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
     ...lockContradictions(sections),
     ...quotaContradictions(file),
     ...portContradictions(sections),
+    ...showContradictions(sections),
     ...policyContradictions(file),
     ...localMemory(file, sections.store.url),
   ];
@@ -181,6 +182,19 @@ function portContradictions({ listen, admin }: Sections): Contradiction[] {
       path: "admin.port",
       message: `must differ from listen.port (${listen.port}): clients and operators have separate ports`,
       reads: ["listen.port", "listen.host", "admin.host"],
+    },
+  ];
+}
+
+/** A token from the environment counts: by now it stands where the file's would. */
+function showContradictions({ admin }: Sections): Contradiction[] {
+  if (!admin.showAnswers || admin.token !== "") return [];
+  return [
+    {
+      path: "admin.showAnswers",
+      message:
+        "must be false without an admin.token: recorded answers are for people who were given one",
+      reads: ["admin.token"],
     },
   ];
 }

@@ -71,7 +71,7 @@ export const DEFAULTS = {
   },
   store: { url: "file:./.idempotency", timeout: "250ms", keyPrefix: "idem:" },
   locks: { nodes: [] },
-  admin: { host: "127.0.0.1", port: 9091, token: "" },
+  admin: { host: "127.0.0.1", port: 9091, token: "", showAnswers: false },
   log: { level: "info" },
   workers: 1,
 } as const;

@@ -105,13 +105,16 @@ const quotas = field.group("What one caller may take.", {
   }),
 });
 
-const admin = field.group("The second port: health, metrics, records.", {
+const admin = field.group("The second port: health, metrics, records, console.", {
   host: hostName("Host name or address to listen on; IPv6 without brackets."),
   port: portNumber("Port to listen on; 0 asks for any free port."),
   token: field.text(
     "Bearer token for the records API. Empty: the records API answers on loopback only.",
     "text",
     adminTokenFault,
+  ),
+  showAnswers: field.flag(
+    "Whether who holds the token may see recorded answers and whole targets, queries included.",
   ),
 });
 

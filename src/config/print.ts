@@ -80,6 +80,15 @@ function describe(config: GatewayConfig): FileConfig {
     admin: { ...admin },
     log: { ...config.log },
     workers: config.workers,
+    ...describePolicies(config),
+  };
+}
+
+/** The policies alone, as the file would say them. */
+export function describePolicies(
+  config: GatewayConfig,
+): Required<Pick<FileConfig, "defaults" | "routes">> {
+  return {
     defaults: describePolicy(config.defaults, "defaults"),
     routes: config.routes.map(describeRoute),
   };

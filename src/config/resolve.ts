@@ -71,7 +71,12 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
     },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
     quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
-    admin: { host: admin.host, port: admin.port, token: admin.token },
+    admin: {
+      host: admin.host,
+      port: admin.port,
+      token: admin.token,
+      showAnswers: admin.showAnswers,
+    },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     workers: file.workers ?? DEFAULTS.workers,
     defaults: resolvePolicy("default", defaults),

@@ -102,4 +102,6 @@ export interface AdminConfig {
   readonly port: number;
   /** Empty: none is set. Never log it. */
   readonly token: string;
+  /** Only with a token. */
+  readonly showAnswers: boolean;
 }

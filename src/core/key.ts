@@ -131,6 +131,15 @@ export function keyFromBody(
     if (composed) return invalid(`The body's ${pointer} must be a string, a number or a boolean.`);
     values.push(value);
   }
+  return keyOfMembers(values, pointers, format);
+}
+
+/** The key that the members of a body make, in the order of the pointers. */
+export function keyOfMembers(
+  values: readonly JsonValue[],
+  pointers: readonly string[],
+  format: KeyFormat,
+): KeyRead {
   const only = values[0];
   const what = `The body's ${pointers.join(", ")}`;
   // Empty alone is what a client sends that has no key: all its operations would be one.

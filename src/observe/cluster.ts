@@ -47,9 +47,13 @@ export function answerScrapes(
   };
 }
 
+type Sum = ReturnType<typeof sumSnapshots>;
+
 export interface ClusterMetrics {
   /** Resolves within the time-out, whatever the workers do. A silent worker counts with its last snapshot. */
   exposition(): Promise<Exposition>;
+  /** The same as data. */
+  snapshot(): Promise<Snapshot>;
   close(): void;
 }
 
@@ -60,7 +64,7 @@ export function createClusterMetrics(options: { readonly timeoutMs: number }): C
   /** What workers that have ended leave behind, folded into one now and then. */
   const departed: Snapshot[] = [];
   let scrapes = 0;
-  let running: Promise<Exposition> | undefined;
+  let running: Promise<Sum> | undefined;
 
   const onExit = (worker: Worker): void => {
     const last = latest.get(worker.id);
@@ -69,7 +73,7 @@ export function createClusterMetrics(options: { readonly timeoutMs: number }): C
   };
   cluster.on("exit", onExit);
 
-  async function scrape(): Promise<Exposition> {
+  async function scrape(): Promise<Sum> {
     const number = (scrapes += 1);
     const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
     const answers = await Promise.all(
@@ -84,9 +88,9 @@ export function createClusterMetrics(options: { readonly timeoutMs: number }): C
     const silent = present.filter(({ snapshot }) => snapshot === undefined).length;
     // Both lists are read in one go: a worker that ends between two reads would be in neither.
     const parts = [...departed, ...latest.values()];
-    const exposition = await sumSnapshots(parts, { answering: present.length - silent, silent });
+    const sum = sumSnapshots(parts, { answering: present.length - silent, silent });
     await foldDeparted();
-    return exposition;
+    return sum;
   }
 
   /** Keeps a cluster whose workers end over and over from keeping a snapshot of each. */
@@ -97,14 +101,17 @@ export function createClusterMetrics(options: { readonly timeoutMs: number }): C
     departed.splice(0, count, sum);
   }
 
+  /** Scrapes that come while one is running share it, so that no number of them asks the workers more often. */
+  function shared(): Promise<Sum> {
+    running ??= scrape().finally(() => {
+      running = undefined;
+    });
+    return running;
+  }
+
   return {
-    exposition() {
-      // Scrapes that come while one is running share it, so that no number of them asks the workers more often.
-      running ??= scrape().finally(() => {
-        running = undefined;
-      });
-      return running;
-    },
+    exposition: async () => (await shared()).exposition(),
+    snapshot: async () => (await shared()).snapshot(),
     close() {
       cluster.off("exit", onExit);
     },

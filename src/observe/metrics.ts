@@ -255,11 +255,11 @@ export interface WorkerCount {
   readonly silent: number;
 }
 
-/** The exposition of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
-export async function sumSnapshots(
+/** The metrics of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
+export function sumSnapshots(
   snapshots: readonly Snapshot[],
   workers: WorkerCount,
-): Promise<Exposition> {
+): Pick<Metrics, "exposition" | "snapshot"> {
   const registry = AggregatorRegistry.aggregate<typeof Registry.PROMETHEUS_CONTENT_TYPE>([
     ...snapshots,
   ]);
@@ -271,7 +271,7 @@ export async function sumSnapshots(
   });
   gauge.set({ state: "answering" }, workers.answering);
   gauge.set({ state: "silent" }, workers.silent);
-  return expositionOf(registry);
+  return { exposition: () => expositionOf(registry), snapshot: () => snapshotOf(registry) };
 }
 
 const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);

@@ -43,7 +43,8 @@ export function claimer(
 
   /** A server whose clock is not known, or was set, says so by refusing; its answer has told its clock. */
   async function askInTime(request: ClaimRequest, startedMs: number): Promise<Reply> {
-    const untilMs = (): number => (clock.at(startedMs) ?? 0) + timeoutMs;
+    // Whole: what is behind the point costs more to write than to know.
+    const untilMs = (): number => Math.floor((clock.at(startedMs) ?? 0) + timeoutMs);
     const reply = await ask(request, untilMs());
     return reply.word === "late" ? ask(request, untilMs()) : reply;
   }

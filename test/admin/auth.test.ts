@@ -22,7 +22,15 @@ const GUARDED: readonly (readonly [path: string, ask: Ask])[] = [
     },
   ],
   ["/v1/records/nonsense", {}],
-  ["/", {}],
+  ["/v1/counters", {}],
+  ["/v1/routes", {}],
+  ["/v1/status", {}],
+  [`/v1/records/${IDS.completed}/answer`, {}],
+  [
+    "/v1/records/search",
+    { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"key":"a"}' },
+  ],
+  ["/nonsense", {}],
 ];
 
 /** All of them get this status, and nothing was read or changed. */
@@ -134,15 +142,38 @@ t.test("no token, loopback: a Host that is no loopback name is DNS rebinding, 40
 });
 
 t.test(
-  "no token, loopback: a request that carries an Origin comes from a web page, 403",
+  "no token, loopback: of web pages only the port's own console may, whatever the name it was asked under",
   async (t) => {
     const port = await startPort(t);
-    for (const origin of ["https://evil.example", "null", "http://localhost", ""]) {
+    const { port: own } = port;
+    const foreign = [
+      "https://evil.example",
+      "null",
+      "http://localhost",
+      "",
+      `https://127.0.0.1:${own}`,
+      `http://127.0.0.1:${own + 1}`,
+      `http://localhost:${own}`,
+      `http://127.0.0.1:${own}, http://127.0.0.1:${own}`,
+    ];
+    for (const origin of foreign) {
       const answer = await port.ask("/v1/records", { headers: { Origin: origin } });
       t.equal(answer.status, 403, origin);
       t.equal(answer.headers["access-control-allow-origin"], undefined);
     }
+    for (const site of ["cross-site", "same-site", "SAME-ORIGIN", ""]) {
+      const headers = { "Sec-Fetch-Site": site };
+      t.equal((await port.ask("/v1/records", { headers })).status, 403, site);
+    }
     await refusesAll(t, port, 403, { Origin: "https://evil.example" });
+    await refusesAll(t, port, 403, { "Sec-Fetch-Site": "cross-site" });
+    for (const name of ["127.0.0.1", "localhost", "[::1]"]) {
+      const host = `${name}:${own}`;
+      const headers = { Host: host, Origin: `http://${host}`, "Sec-Fetch-Site": "same-origin" };
+      t.equal((await port.ask("/v1/records", { headers })).status, 200, name);
+    }
+    const typed = await port.ask("/v1/records", { headers: { "Sec-Fetch-Site": "none" } });
+    t.equal(typed.status, 200, "an address that somebody has typed");
   },
 );
 

@@ -30,13 +30,15 @@ t.test(
     const real = new Map([
       ["in-flight", await members(IDS.inFlight)],
       ["unknown", await members(IDS.unknown)],
-      ["completed", await members(IDS.resolved)],
+      ["completed", await members(IDS.completed)],
+      ["resolved", await members(IDS.resolved)],
     ]);
     const shown = printed.flatMap((document) => [document, document.records ?? []].flat());
     const records = shown.filter((document) => Object.hasOwn(document, "state"));
-    t.equal(records.length, 4);
-    for (const record of records as { state: string }[]) {
-      t.strictSame(Object.keys(record), real.get(record.state), record.state);
+    t.equal(records.length, 5);
+    for (const record of records as { state: string; status?: number | null }[]) {
+      const kind = record.status === null ? "resolved" : record.state;
+      t.strictSame(Object.keys(record), real.get(kind), kind);
     }
   },
 );

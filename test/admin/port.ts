@@ -33,6 +33,17 @@ export interface Port {
   readonly stop: () => Promise<void>;
 }
 
+/** What the console asks for, where a test is about something else. */
+export const STANDING = {
+  consoleDir: new URL("../../dist/console/", import.meta.url),
+  counters: async () => ({ inFlight: 0 }),
+  about: () => ({ version: "test" }),
+  routes: () => ({ defaults: {}, routes: [] }),
+  policies: () => [],
+  showAnswers: () => false,
+  looked: () => undefined,
+} satisfies Partial<AdminOptions>;
+
 export async function startPort(t: Test, over: Partial<AdminOptions> = {}): Promise<Port> {
   const desk = createDesk();
   const audits: unknown[] = [];
@@ -47,6 +58,7 @@ export async function startPort(t: Test, over: Partial<AdminOptions> = {}): Prom
     audit: (change) => audits.push(change),
     failure: (...failure) => failures.push(failure),
     executedRetentionMs: 3_600_000,
+    ...STANDING,
     ...over,
   });
   const { host, port } = await admin.start();

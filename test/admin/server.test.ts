@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import t from "tap";
 import { createAdmin } from "../../src/admin/server.ts";
 import { createDesk, IDS } from "./desk.ts";
-import { createBarrier, startPort } from "./port.ts";
+import { createBarrier, STANDING, startPort } from "./port.ts";
 
 t.test("livez answers whatever the store says; readyz tells the reasons", async (t) => {
   let reasons: readonly string[] = [];
@@ -102,7 +102,17 @@ t.test("another method is 405 and says which are allowed, and nothing changes", 
 
 t.test("what is not here is 404 and says what is", async (t) => {
   const { ask } = await startPort(t);
-  const paths = ["/", "/v1", "/v1/records/", "/livez/", "//livez", "/v2/records", "/%6civez"];
+  const paths = [
+    "/v1",
+    "/console/x",
+    "/console/../livez",
+    "/console/index.html",
+    "/v1/records/",
+    "/livez/",
+    "//livez",
+    "/v2/records",
+    "/%6civez",
+  ];
   const deep = [`/v1/records/${IDS.unknown}/forget`, `/v1/records/${IDS.unknown}/resolve/x`];
   for (const path of [...paths, ...deep]) {
     const answer = await ask(path);
@@ -201,6 +211,7 @@ t.test(
       audit: () => t.fail("nothing was changed"),
       failure: () => t.fail("nothing failed"),
       executedRetentionMs: 1,
+      ...STANDING,
     });
     await t.resolves(unstarted.stop());
   },

@@ -88,6 +88,7 @@ const metrics = createMetrics({ version, routes: config.routes.map(({ policy }) 
 const store = withFailpoints(await openStore(config.store));
 const serving = await createServing(config, { store, metrics, log });
 const operating = createOperating(config, {
+  snapshot: () => metrics.snapshot(),
   store,
   log,
   exposition: () => metrics.exposition(),

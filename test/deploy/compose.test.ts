@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import t from "tap";
 import { parse } from "yaml";
-import { BARE_NODE } from "../support/bare-node.ts";
+import { BARE_NODE, RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 import { endWith } from "../support/child.ts";
 import { ROOT } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
@@ -123,7 +123,7 @@ t.test("what it runs, run here: a charge is executed once, on a ready store", as
   t.equal(node, "node");
   t.equal(host, "0.0.0.0", "other containers reach it");
   const charges = [outside(service("upstream"), script), String(port), "127.0.0.1"];
-  const upstream = spawn("env", [...BARE_NODE, "--import=tsx", ...charges], {
+  const upstream = spawn("env", [...BARE_NODE, RUNS_TYPESCRIPT, ...charges], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -94,6 +94,13 @@ const planted: readonly [claim: string, rule: string, path: string, text: string
     "admin/a.ts",
     'import { level } from "../config/load.ts";',
   ],
+  [
+    "console imports admin's type",
+    "room",
+    "console/a.ts",
+    'import type { A } from "../admin/a.ts";',
+  ],
+  ["console imports a module of Node", "package", "console/a.ts", 'import "node:path";'],
   ["there is a room of no name in the table", "room", "model/a.ts", "export {};"],
   ["ioredis outside store", "package", "observe/a.ts", 'import { Redis } from "ioredis";'],
   ["a second file knows http-proxy", "exclusive", "http/z.ts", 'import proxy from "http-proxy";'],

@@ -49,6 +49,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   cli: { rooms: ["config"], packages: ["zod"], builtins: "all" },
   admin: { rooms: ["core", "config:types"], packages: [], builtins: "all" },
+  // Runs in a browser.
+  console: { rooms: [], packages: [], builtins: [] },
 };
 
 /** One file knows each of these libraries, so that replacing one is a change to one file. */

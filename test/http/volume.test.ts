@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 import { connectRaw, type RawClient } from "../support/raw.ts";
 import { startUpstream, type Teardown, type TestUpstream } from "../support/upstream.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const MB = 1_000_000;
 const TOTAL = 200 * MB;
@@ -22,7 +23,7 @@ interface GateProcess {
 
 async function startGateProcess(t: Teardown, upstream: TestUpstream): Promise<GateProcess> {
   const path = fileURLToPath(new URL("../support/gate-process.ts", import.meta.url));
-  const child = fork(path, [upstream.url], { execArgv: ["--import=tsx"] });
+  const child = fork(path, [upstream.url], { execArgv: [RUNS_TYPESCRIPT] });
   const exited = once(child, "exit");
   t.teardown(async () => {
     child.disconnect();

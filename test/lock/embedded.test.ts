@@ -16,6 +16,7 @@ import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { endWith } from "../support/child.ts";
 import { contend, lockWhenFree, newToken, readCount, RESOURCES } from "./contending.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const CHILD = fileURLToPath(new URL("./embedded-child.ts", import.meta.url));
 const LAMP = "1a".repeat(32);
@@ -202,7 +203,7 @@ function openLocks(t: Test, dir: string): Locks {
 }
 
 function another(t: Test, ...args: string[]): { child: ChildProcess; line: Promise<unknown> } {
-  const child = spawn(process.execPath, ["--import=tsx", CHILD, ...args], {
+  const child = spawn(process.execPath, [RUNS_TYPESCRIPT, CHILD, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   void endWith(t, child);

@@ -4,10 +4,11 @@ import { once } from "node:events";
 import t, { type Test } from "tap";
 import { createClusterMetrics } from "../../src/observe/cluster.ts";
 import type { Work } from "./fixtures/worker.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 cluster.setupPrimary({
   exec: new URL("./fixtures/worker.ts", import.meta.url).pathname,
-  execArgv: ["--import=tsx"],
+  execArgv: [RUNS_TYPESCRIPT],
   serialization: "advanced",
 });
 

@@ -7,6 +7,7 @@ import t from "tap";
 import { OUTCOMES, type Outcome } from "../../src/core/outcome.ts";
 import { type ExchangeReport, StoreUnavailable } from "../../src/core/ports.ts";
 import { createLog, type EventFields, type LogLevel } from "../../src/observe/log.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const CANARY = "canary-4f1d-secret";
 
@@ -253,7 +254,7 @@ const read = (stream: Readable | null) => (stream === null ? "" : text(stream));
 
 function logger(stdout: "pipe" | number, ...args: string[]) {
   const fixture = new URL("./fixtures/logger.ts", import.meta.url).pathname;
-  const child = spawn(process.execPath, ["--import=tsx", fixture, ...args], {
+  const child = spawn(process.execPath, [RUNS_TYPESCRIPT, fixture, ...args], {
     stdio: ["ignore", stdout, "pipe"],
   });
   return { exited: once(child, "exit"), out: read(child.stdout), err: read(child.stderr) };
@@ -282,7 +283,7 @@ t.test("a full disk under the log ends nothing, and is complained about once", a
 
 t.test("a reader that goes away ends nothing, and is complained about once", async (t) => {
   const fixture = new URL("./fixtures/logger.ts", import.meta.url).pathname;
-  const child = spawn(process.execPath, ["--import=tsx", fixture, "full", "50000"], {
+  const child = spawn(process.execPath, [RUNS_TYPESCRIPT, fixture, "full", "50000"], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exited = once(child, "exit");

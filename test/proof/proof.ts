@@ -9,6 +9,7 @@ import { addBatch, readResults, spansLeft, type Span } from "./results.ts";
 import { findRows, type PlacedRow } from "./rooms.ts";
 import type { BatchResult, ProofRow } from "./row.ts";
 import { tableOf } from "./table.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 export interface ProofOptions {
   /** Where the rooms are. */
@@ -84,7 +85,7 @@ async function runTask(task: Task, { root, file, say, cut }: ProofOptions): Prom
   const { room, row, span } = task;
   const startedMs = Date.now();
   const child = fork(BATCH, [root, room, row.name, String(span.first), String(span.count)], {
-    execArgv: READS_TYPESCRIPT ? [] : ["--import=tsx"],
+    execArgv: READS_TYPESCRIPT ? [] : [RUNS_TYPESCRIPT],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const end = (): boolean => child.kill("SIGKILL");

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import t from "tap";
 import { outside, simulate } from "./simulate.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const SEEDS = Array.from({ length: 12 }, (_, seed) => seed);
 
@@ -37,7 +38,7 @@ t.test("each seed has 200 requests and more, and three gateways or four", async 
 
 t.test("from the command line: tries seeds, and replays one with its trace", (t) => {
   const sim = (...args: string[]): string =>
-    execFileSync("node", ["--import=tsx", "test/sim/main.ts", ...args], { encoding: "utf8" });
+    execFileSync("node", [RUNS_TYPESCRIPT, "test/sim/main.ts", ...args], { encoding: "utf8" });
   t.match(sim("--seeds", "20"), /^20 seeds, \d+ requests, 0 violations/);
   const replayed = sim("--seed", "3");
   t.match(replayed, /request 1: /);

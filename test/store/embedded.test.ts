@@ -16,6 +16,7 @@ import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { damageRecord } from "../support/damage.ts";
 import { storeContract } from "./contract.ts";
 import { answerOf, claimOf, hex } from "./contract-values.ts";
+import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const CHILD = fileURLToPath(new URL("./embedded-child.ts", import.meta.url));
 
@@ -34,7 +35,7 @@ function openStore(t: Test, options: Partial<EmbeddedStoreOptions> = {}): Store 
 
 /** Starts another process on `dir`; `lines` yields what it says. */
 function another(t: Test, ...args: string[]): { child: ChildProcess; line: () => Promise<string> } {
-  const child = spawn(process.execPath, ["--import=tsx", CHILD, ...args], {
+  const child = spawn(process.execPath, [RUNS_TYPESCRIPT, CHILD, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -125,7 +126,7 @@ t.test(
     const ids = Array.from({ length: 6 }, () => hex(32));
     // The limit is on a file's size, in KiB.
     const limited = `ulimit -f 3072 && exec "$0" "$@"`;
-    const args = ["-c", limited, process.execPath, "--import=tsx", CHILD, dir, "fill", ...ids];
+    const args = ["-c", limited, process.execPath, RUNS_TYPESCRIPT, CHILD, dir, "fill", ...ids];
     const child = spawn("bash", args, { stdio: ["ignore", "pipe", "ignore"] });
     const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
     const stored = JSON.parse(line) as string[];

@@ -9,3 +9,6 @@ export const BARE: readonly string[] = ["-u", "NODE_OPTIONS"];
 
 /** Arguments of `env`; Node's come behind them. */
 export const BARE_NODE: readonly string[] = [...BARE, process.execPath];
+
+/** The argument with which node runs TypeScript, also from another directory; see `strip-types.js`. */
+export const RUNS_TYPESCRIPT = `--import=${new URL("./strip-types.js", import.meta.url).href}`;

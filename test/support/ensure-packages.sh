@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The proof tests drive real programs: spin and a C compiler (the model), nginx and haproxy (other readers of HTTP),
 # slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need the blackbox
-# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands).
+# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands);
+# the console needs a browser.
 # Where one is missing, this installs it (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
 set -euo pipefail
 
@@ -11,6 +12,7 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # program:package
 needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables"
 needed="$needed prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
+needed="$needed chromium:chromium"
 
 missing() {
   local pair
@@ -41,6 +43,6 @@ Missing for the tests: ${packages}
 Install them, then run the tests again:
   Debian, Ubuntu:  sudo apt-get update && sudo apt-get install -y ${packages}
   elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip, iptables, prometheus-blackbox-exporter,
-                   systemd-analyze, unzip, curl and unshare
+                   systemd-analyze, unzip, curl, unshare and chromium
 HOW
 exit 1

@@ -187,7 +187,7 @@ function assertBuilt(): void {
   const src = join(ROOT, "src");
   const newest = Math.max(
     ...readdirSync(src, { recursive: true, encoding: "utf8" })
-      .filter((name) => /\.(ts|lua)$/.test(name))
+      .filter((name) => /\.(ts|lua|html|css|svg)$/.test(name))
       .map((name) => statSync(join(src, name)).mtimeMs),
   );
   if (built < newest) throw new Error("dist/ is older than src/: run `npm run build` first");

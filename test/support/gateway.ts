@@ -132,6 +132,7 @@ async function run(
   const store = between(await openStore(config.store));
   const serving = await createServing(config, { store, metrics, log: logger });
   const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
     store,
     log: logger,
     exposition: () => metrics.exposition(),

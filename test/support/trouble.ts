@@ -10,6 +10,7 @@ import { call } from "./client.ts";
 import { startRedis, until } from "./redis-server.ts";
 import { startScene, type Scene, type SceneSettings } from "./scene.ts";
 import { tempDir, type StoreName } from "./gateway.ts";
+import { RUNS_TYPESCRIPT } from "./bare-node.ts";
 
 export interface BreakableScene extends Scene {
   /** From now on the store refuses or does not answer. */
@@ -118,7 +119,7 @@ function embeddedScene(t: Test, scene: Scene, dir: string): BreakableScene {
   const hold = async () => {
     const child = fileURLToPath(new URL("../store/embedded-child.ts", import.meta.url));
     const stdio = ["ignore", "pipe", "inherit"] as const;
-    const started = spawn(process.execPath, ["--import=tsx", child, dir, "hold"], { stdio: [...stdio] }); // prettier-ignore
+    const started = spawn(process.execPath, [RUNS_TYPESCRIPT, child, dir, "hold"], { stdio: [...stdio] }); // prettier-ignore
     holder = started;
     if (started.stdout === null) throw new Error("no pipe");
     await once(createInterface({ input: started.stdout }), "line");

@@ -1,0 +1,78 @@
+/** A built gateway with an admin token and a few routes, and clients that send it what the console is to show. */
+import { call, type Answer, type CallOptions } from "../support/client.ts";
+import {
+  configured,
+  startGatewayProcess,
+  type GatewayProcess,
+} from "../support/gateway-process.ts";
+import { tempDir } from "../support/gateway.ts";
+import type { Teardown } from "../support/teardown.ts";
+
+export const TOKEN = "an-operators-token";
+
+export interface Stage {
+  readonly gateway: GatewayProcess;
+  readonly console: string;
+  /** A charge under this key. */
+  charge(key: string, options?: CallOptions): Promise<Answer>;
+}
+
+export interface StageOptions {
+  /** Empty: none. */
+  readonly token?: string;
+  readonly args?: readonly string[];
+}
+
+export async function startStage(
+  t: Teardown,
+  upstreamUrl: string,
+  settings: Readonly<Record<string, unknown>> = {},
+  { token = TOKEN, args = [] }: StageOptions = {},
+): Promise<Stage> {
+  const gateway = await startGatewayProcess(
+    t,
+    [
+      ...args,
+      ...configured(t, {
+        upstream: { url: upstreamUrl, timeout: "5s" },
+        store: { url: `file:${tempDir(t)}` },
+        admin: { showAnswers: token !== "" },
+        ...settings,
+        routes: [
+          {
+            name: "charges",
+            match: { methods: ["POST"], path: "/v1/charges" },
+            key: { required: true },
+          },
+          {
+            name: "reservations",
+            match: { methods: ["POST"], path: "/v1/reservations" },
+            key: { from: "body", pointers: ["/date", "/slot"] },
+          },
+          {
+            name: "deployments",
+            match: { methods: ["PUT"], path: "/deployments/:uuid" },
+            key: { from: "path", name: "uuid" },
+            retention: { completed: "7d" },
+          },
+        ],
+      }),
+    ],
+    token === "" ? {} : { IDEMPOTENCY_GATEWAY_ADMIN_TOKEN: token },
+  );
+  return {
+    gateway,
+    console: `${gateway.admin.replace("0.0.0.0", "127.0.0.1")}/console/`,
+    charge: (key, options = {}) =>
+      call(`${gateway.url}/v1/charges`, {
+        method: "POST",
+        body: '{"amount":4200}',
+        ...options,
+        headers: {
+          "Idempotency-Key": `"${key}"`,
+          "Content-Type": "application/json",
+          ...options.headers,
+        },
+      }),
+  };
+}
