@@ -4,9 +4,8 @@
  */
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from "jose";
 import type { CallerRead, Callers } from "../core/access-ports.ts";
-import { scopeOfClaims, type Claim } from "../core/key.ts";
+import { bearerOf, claimsIn, scopeOfClaims } from "../core/key.ts";
 import type { JwtPolicy } from "../core/policy.ts";
-import type { HeaderPair } from "../core/record.ts";
 import { KeySet, KeysUnavailable, type LoadKeys } from "./key-set.ts";
 
 type Resolver = ReturnType<typeof createLocalJWKSet>;
@@ -43,12 +42,6 @@ export function createCallers({ loadKeys, monotonicMs }: CallersOptions): Caller
       }
     },
   };
-}
-
-/** RFC 6750 §2.1. The listener has refused a second field. */
-function bearerOf(headers: readonly HeaderPair[]): string | undefined {
-  const field = headers.find(([name]) => name.toLowerCase() === "authorization")?.[1] ?? "";
-  return /^bearer +([\w.~+/-]+=*) *$/iu.exec(field)?.[1];
 }
 
 function resolverOf(keys: unknown): Resolver {
@@ -94,17 +87,8 @@ async function verifyWith(token: string, jwt: JwtPolicy, keys: Resolver): Promis
 }
 
 function scopeIn(payload: JWTPayload, { issuer, claims }: JwtPolicy): CallerRead {
-  const named: Claim[] = [];
-  for (const name of claims) {
-    const value = Object.hasOwn(payload, name) ? payload[name] : undefined;
-    // A list has an order and a number beyond 2^53 has neighbours that read alike: neither names one caller.
-    const plain =
-      (typeof value === "string" && value !== "") ||
-      typeof value === "boolean" ||
-      Number.isSafeInteger(value);
-    if (!plain) return { kind: "not-valid", cause: "claim-not-plain" };
-    named.push([name, JSON.stringify(value)]);
-  }
+  const named = claimsIn(payload, claims);
+  if (named === undefined) return { kind: "not-valid", cause: "claim-not-plain" };
   return { kind: "caller", scope: scopeOfClaims(issuer, named) };
 }
 

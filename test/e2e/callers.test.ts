@@ -59,6 +59,14 @@ t.test("a renewed token keeps its scope; another subject has another", async (t)
   t.not(other.header("Idempotency-Record"), first.header("Idempotency-Record"));
   t.equal(scene.upstream.count(), 2);
   t.equal(issuer.server.count(), 1, "the keys are asked for once");
+  const wanted = { key, headers: { Authorization: `Bearer ${await sign(key1, { exp: 1 })}` } };
+  const found = await scene.admin("/v1/records/search", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(wanted),
+  });
+  const records = found.json()["records"] as readonly { readonly id: string }[];
+  t.same(records.map(({ id }) => id), [first.header("Idempotency-Record")], "an operator finds it by any token of the caller"); // prettier-ignore
   const sent = scene.upstream.calls[0]?.all("Authorization") ?? [];
   t.match(sent, [/^Bearer ey/u], "the upstream gets the token as it came");
   const told = JSON.stringify(scene.gateway.log);
