@@ -1,6 +1,7 @@
 /**
- * Which store, which locks and which checks of callers the configuration asks for. Only those are loaded, each with its package: without Redis
- * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
+ * Which store, which locks and which checks of callers the configuration asks for. Only those are loaded, each with its
+ * package: without Redis a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU
+ * sooner.
  */
 import { createSecretKey } from "node:crypto";
 import type { GatewayConfig, StoreConfig } from "./config/schema.ts";
@@ -8,7 +9,7 @@ import { keyLoader, type AskServer } from "./access/load-keys.ts";
 import { createQuota } from "./access/quota.ts";
 import { createRights } from "./access/rights.ts";
 import type { Access, Callers } from "./core/access-ports.ts";
-import type { NewToken, Store } from "./core/ports.ts";
+import type { Clock, NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import { createAsker } from "./http/ask.ts";
 import type { SettleBus } from "./store/embedded.ts";
@@ -93,7 +94,7 @@ export async function rememberingIn(store: Store, config: StoreConfig): Promise<
  */
 export async function openLocks(
   { store, locks: { nodes } }: GatewayConfig,
-  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly monotonicMs: () => number },
+  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly clock: Clock },
 ): Promise<Locks> {
   const urls = nodes.length > 0 ? nodes : isRedis(store.url) ? [store.url] : [];
   if (urls.length === 0) {
@@ -108,7 +109,7 @@ export async function openLocks(
     connectNodes: (callMs) => connectRedisNodes(urls, callMs),
     keyPrefix: store.keyPrefix,
     timeoutMs: LOCK_ROUNDS * store.timeoutMs,
-    monotonicMs: ports.monotonicMs,
+    clock: ports.clock,
   });
 }
 

@@ -102,7 +102,7 @@ export async function createServing(
   });
   const background = new Set<Promise<void>>();
   const access = await openAccess(config, monotonicMs);
-  const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
+  const locks = await openLocks(config, { cells: store, newToken, clock });
   const deps: FlowDeps = {
     findRoute: routeFinder(config.routes, config.defaults),
     findReads: readsFinder(config.routes),

@@ -119,7 +119,7 @@ export function newLine(options: LineOptions = {}): Line {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: options.keyLocks,
-    locks: createEmbeddedLocks({ cells: memory, newToken, monotonicMs: () => clock.monotonicMs() }),
+    locks: createEmbeddedLocks({ cells: memory, newToken, clock }),
     readJson,
     store,
     upstream: { send: upstream.send },
