@@ -14,7 +14,7 @@ import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
 import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
-import { openLocks } from "./drivers.ts";
+import { openAccess, openLocks, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
@@ -123,17 +123,19 @@ type Lasting = Omit<
 export async function createServing(config: GatewayConfig, parts: ServingParts): Promise<Serving> {
   const { store, metrics, log } = parts;
   const background = new Set<Promise<void>>();
+  const access = await openAccess(config, monotonicMs);
   const locks = await openLocks(config, { cells: store, newToken, clock });
   const observer = observing(metrics, log);
   const lasting: Lasting = {
     locks,
     readJson,
-    store: observeStore(store, metrics),
+    store: observeStore(await rememberingIn(store, config.store), metrics),
     clock,
     newToken,
     observer,
     latency: createLatency(),
     duplicates: createDuplicates(newToken()),
+    access: access?.ports,
     background: (work) => {
       const tracked = work
         .catch((error: unknown) => log.failure("background work failed", error))
@@ -174,6 +176,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       await locks.close();
       terms.tunnel.close();
       await terms.upstream.close();
+      await access?.close();
     },
   };
 }

@@ -31,7 +31,22 @@ export function changeOf(running: GatewayConfig, next: GatewayConfig): Change {
   const fixed = changed
     .filter(isFixed)
     .map((path) => `${path}: cannot change while the gateway runs; restart it, or take it back`);
-  return { refused: [...fixed, ...renamed], changed, unguarded };
+  return { refused: [...fixed, ...firstUses(running, next), ...renamed], changed, unguarded };
+}
+
+/** What asks other servers about callers is built at the start, where some route needs it. */
+function firstUses(running: GatewayConfig, next: GatewayConfig): string[] {
+  const before = new Set(asking(running));
+  return asking(next)
+    .filter((key) => !before.has(key))
+    .map((key) => `${key}: the first route with it needs a restart`);
+}
+
+function asking({ routes, defaults }: GatewayConfig): string[] {
+  const policies = [defaults, ...routes.map(({ policy }) => policy)];
+  const byToken = policies.some(({ scopeJwt }) => scopeJwt !== undefined);
+  const asks = policies.some(({ replay }) => replay.authorize !== undefined);
+  return [...(byToken ? ["scope.jwt"] : []), ...(asks ? ["replay.authorize"] : [])];
 }
 
 function isFixed(path: string): boolean {
@@ -103,7 +118,13 @@ const NAMING: {
     | ((policy: Policy, path: string) => Readonly<Record<string, string>>)
     | "names nothing";
 } = {
-  scopeHeaders: ({ scopeHeaders }) => ({ "scope.headers": scopeHeaders.join("\n") }),
+  scopeHeaders: ({ scopeHeaders, scopeJwt }) => ({
+    "scope.headers": scopeJwt === undefined ? scopeHeaders.join("\n") : "",
+  }),
+  // Which keys verify a token, and for whom it was made out, does not change whom it names.
+  scopeJwt: ({ scopeJwt: jwt }) => ({
+    "scope.jwt": jwt === undefined ? "" : JSON.stringify([jwt.issuer, ...jwt.claims]),
+  }),
   // A UUID is one key in either case; as any other text it is two.
   key: ({ key }, path) => ({ key: sourceName(key.source, path), "key.format": key.format }),
   route: ({ key, route }) => ({ name: key.source.from === "header" ? "" : route }),

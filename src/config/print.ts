@@ -30,16 +30,26 @@ export function digestOf(config: GatewayConfig): string {
 
 /** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */
 export function withoutSecrets(config: GatewayConfig): GatewayConfig {
+  const { encryption } = config.store;
   return {
     ...config,
-    store: { ...config.store, url: withoutPassword(config.store.url) },
+    store: {
+      ...config.store,
+      url: withoutPassword(config.store.url),
+      ...(encryption && {
+        encryption: {
+          ...encryption,
+          keys: encryption.keys.map((key) => ({ ...key, secret: HIDDEN })),
+        },
+      }),
+    },
     locks: { nodes: config.locks.nodes.map(withoutPassword) },
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
   };
 }
 
 function describe(config: GatewayConfig): FileConfig {
-  const { listen, upstream, store, admin } = config;
+  const { listen, upstream, store, quotas, admin } = config;
   return {
     listen: {
       host: listen.host,
@@ -67,8 +77,15 @@ function describe(config: GatewayConfig): FileConfig {
           timeout: formatDuration(store.replicas.timeoutMs),
         },
       }),
+      ...(store.encryption && {
+        encryption: {
+          keys: store.encryption.keys.map(({ id, from }) => ({ id, ...from })),
+          plain: store.encryption.plain,
+        },
+      }),
     },
     locks: { nodes: [...config.locks.nodes] },
+    ...(quotas.newKeys && { quotas: { newKeys: { ...quotas.newKeys } } }),
     admin: { ...admin },
     log: { ...config.log },
     workers: config.workers,
@@ -105,7 +122,7 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
     profile: policy.profile,
     status: describeStatus(policy.status),
     key: describeKey(policy.key, place === "route" && policy.mode === "off"),
-    scope: { headers: [...policy.scopeHeaders] },
+    scope: describeScope(policy),
     fingerprint: {
       body: policy.fingerprint.body,
       headers: [...policy.fingerprint.headers],
@@ -137,10 +154,16 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
         conflictBody: policy.replay.conflict.body,
       }),
       whenChanged: policy.replay.whenChanged,
+      ...describeAuthorize(policy.replay),
     },
     ...(policy.resource && { resource: describeResource(policy.resource) }),
     docsUrl: policy.docsUrl ?? "",
   };
+}
+
+function describeAuthorize({ authorize }: Policy["replay"]): PolicySettings["replay"] & object {
+  if (authorize === undefined) return { authorize: "" };
+  return { authorize: authorize.url, authorizeTimeout: formatDuration(authorize.timeoutMs) };
 }
 
 function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["status"]> {
@@ -149,6 +172,14 @@ function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["s
     return value === undefined ? [] : [[key, value] as const];
   });
   return Object.fromEntries(entries);
+}
+
+function describeScope({ scopeHeaders, scopeJwt }: Policy): PolicySettings["scope"] & object {
+  if (scopeJwt === undefined) return { headers: [...scopeHeaders] };
+  const { claims, clockToleranceMs, ...jwt } = scopeJwt;
+  return {
+    jwt: { ...jwt, claims: [...claims], clockTolerance: formatDuration(clockToleranceMs) },
+  };
 }
 
 /** A route that guards nothing must not say that it requires a key; it has that from the defaults. */
@@ -166,11 +197,14 @@ function describeKey(
 function describeRespond({
   release,
   unknown,
+  keepsAnswer,
 }: Policy["respond"]): PolicySettings["respond"] & object {
   const taken = new Set([...release, ...unknown]);
   return {
     release: release.filter((status) => !RELEASE_STATUSES.includes(status)),
     unknown: unknown.filter((status) => !UNKNOWN_STATUSES.includes(status)),
-    record: [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status)),
+    record: keepsAnswer
+      ? [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status))
+      : "never",
   };
 }

@@ -9,6 +9,7 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
+  CorruptReason,
   HeaderPair,
   RecordedResponse,
   RecordState,
@@ -17,8 +18,6 @@ import type {
   UnknownReason,
   WriteAnswer,
 } from "./record.ts";
-
-// ---------------------------------------------------------------------------------------------------- the store
 
 /**
  * The four transitions of the line. Every call settles within the store's time-out; it rejects only with
@@ -123,9 +122,13 @@ export class StoreFull extends StoreUnavailable {
 export class RecordCorrupt extends Error {
   override readonly name = "RecordCorrupt";
   readonly code = "RECORD_CORRUPT";
-}
+  readonly reason: CorruptReason;
 
-// ------------------------------------------------------------------------------------------------- the upstream
+  constructor(message: string, options: { readonly reason?: CorruptReason } = {}) {
+    super(message);
+    this.reason = options.reason ?? "damaged";
+  }
+}
 
 export interface OutboundRequest {
   readonly method: string;
@@ -171,8 +174,6 @@ export interface Upstream {
     limits: { readonly deadlineMs: number; readonly responseBytes: number },
   ): Promise<ForwardOutcome>;
 }
-
-// --------------------------------------------------------------------------------------------------- the client
 
 export type BodyRead =
   | { readonly kind: "body"; readonly bytes: Uint8Array }
@@ -224,8 +225,6 @@ export interface Passed {
   readonly status: number;
   readonly outcome: Extract<Outcome, "passed" | "upstream-unreachable" | "client-gone">;
 }
-
-// -------------------------------------------------------------------------------------------- time, chance, eyes
 
 export interface Clock {
   /** Milliseconds that never jump; only differences mean something. */

@@ -1,4 +1,5 @@
 /** Everything that one exchange needs, handed over by the composition root. */
+import type { Access } from "../core/access-ports.ts";
 import type {
   ClaimStore,
   Clock,
@@ -28,6 +29,8 @@ export interface FlowDeps {
   readonly observer: Observer;
   readonly latency: Latency;
   readonly duplicates: Duplicates;
+  /** What some route wants asked about its callers; `undefined` where none does. */
+  readonly access?: Access | undefined;
   readonly limits: {
     /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
     readonly leaseMs: number;

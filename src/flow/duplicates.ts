@@ -33,7 +33,9 @@ export function sightOf(
   { readJson, duplicates, clock }: FlowDeps,
 ): Sight | undefined {
   if (policy?.duplicates.report !== true || read === undefined) return undefined;
-  const scope = scopeOf(request.headers, policy.scopeHeaders);
+  // A token is not verified here: a forged one is a caller of its own.
+  const names = policy.scopeJwt === undefined ? policy.scopeHeaders : ["authorization"];
+  const scope = scopeOf(request.headers, names);
   const fingerprint = keylessFingerprint(request, policy, read, readJson);
   const parts = [policy.route, scope, fingerprint];
   return duplicates.see(parts, policy.duplicates.windowMs, clock.monotonicMs());

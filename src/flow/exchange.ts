@@ -110,9 +110,10 @@ async function serve(
   const { policy } = admission;
   if (admission.kind === "refused") {
     const { refusal, named = {} } = admission;
-    const { code, detail } = refusal;
+    const { code, cause, ...extras } = refusal;
     facts.recordId = named.id;
-    return problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail });
+    facts.cause = cause;
+    return problemAnswer(code, { policy, ...named }, extras);
   }
   const { admitted } = admission;
   const { keyed } = admitted;
@@ -125,6 +126,7 @@ async function serve(
   const claiming = deps.clock.monotonicMs();
   const claimed = await claim(admitted, keyed, request, deps);
   facts.claimMs = deps.clock.monotonicMs() - claiming;
+  if ("cause" in claimed) facts.cause = claimed.cause;
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);

@@ -3,7 +3,7 @@
  * answer, so a client that has seen a response can always get the same one again. Every write presents the claim's
  * token; losing is a normal answer.
  */
-import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import { toRecord, verdictOn } from "../core/recordable.ts";
 import {
   RecordCorrupt,
   StoreFull,
@@ -78,13 +78,7 @@ async function settleAnswer(
     case "unknown":
       return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
     case "record":
-      return complete(
-        owned,
-        { ...answer, headers: headersToRecord(answer.headers, policy.replay.dropHeaders) },
-        remembering,
-        policy,
-        deps,
-      );
+      return complete(owned, toRecord(answer, policy), remembering, policy, deps);
   }
 }
 

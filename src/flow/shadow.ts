@@ -18,7 +18,8 @@ import {
 } from "../core/ports.ts";
 import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import type { Admission, Admitted, Keyed } from "./admit.ts";
-import { claim, type Claimed } from "./claim.ts";
+import { claim } from "./claim.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
 import { executedSight, sightOf } from "./duplicates.ts";
 import type { Facts } from "./facts.ts";
@@ -49,7 +50,7 @@ export async function watch(
   // DANGER: in this order and in one turn. What is passed on waits for nothing that is done here, least of all for the
   // store; and the tunnel must have begun to read before somebody listens in.
   const passing = client.pass(undefined, policy.mode === "shadow" ? TOLD : undefined);
-  const judged = judge(await request.watchBody(policy.limits.requestBytes));
+  const judged = await judge(await request.watchBody(policy.limits.requestBytes));
   if (judged.kind === "pass") {
     const sight = sightOf(judged, request, deps);
     const { outcome, status } = await passing;
@@ -81,7 +82,11 @@ export async function watch(
 /** A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here. */
 function observe(admitted: Admitted, keyed: Keyed, deps: FlowDeps): Promise<Claimed> {
   const policy: Policy = { ...admitted.policy, onInFlight: "reject" };
-  return claim({ ...admitted, policy }, keyed, NEVER, { ...deps, keyLocks: undefined });
+  return claim({ ...admitted, policy }, keyed, NEVER, {
+    ...deps,
+    keyLocks: undefined,
+    access: undefined,
+  });
 }
 
 const NEVER = { gone: new AbortController().signal };
@@ -136,5 +141,11 @@ function wouldBe(claimed: Claimed, admitted: Admitted): Outcome {
       return "store-unavailable";
     case "corrupt":
       return "record-corrupt";
+    case "over-quota":
+      return "quota-exceeded";
+    case "denied":
+      return "replay-denied";
+    case "unchecked":
+      return "access-unchecked";
   }
 }

@@ -47,6 +47,7 @@ const LEVELS: Partial<Readonly<Record<Outcome, EventLevel>>> = {
   "not-recorded": "warn",
   "store-unavailable": "warn",
   "upstream-unreachable": "warn",
+  "access-unchecked": "warn",
   "record-corrupt": "error",
   "internal-error": "error",
 };

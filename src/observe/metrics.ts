@@ -13,7 +13,7 @@ import {
 } from "./prom-client.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
-import { UNKNOWN_REASONS } from "../core/record.ts";
+import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
 import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
 import {
@@ -37,6 +37,8 @@ export interface Metrics extends Observer {
   storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
   /** By which configuration this process serves from now on. What earlier ones called their routes stays known. */
   serves(digest: string, routes: readonly string[]): void;
+  /** What was read of the store was refused. */
+  damagedRecord(reason: CorruptReason): void;
   exposition(): Promise<Exposition>;
   /** For the primary of a cluster, see `sumSnapshots`. */
   snapshot(): Promise<Snapshot>;
@@ -96,6 +98,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       for (const name of fresh) routes.add(name);
       initialiseRoutes(fresh, outcomes, keyless);
     },
+    damagedRecord: (reason) => store.damaged.inc({ reason }),
     exposition: () => expositionOf(registry),
     snapshot: () => snapshotOf(registry),
   };
@@ -181,6 +184,12 @@ function storeMetrics(registry: Registry) {
       labelNames: ["operation"],
       registers,
     }),
+    damaged: new Counter({
+      name: "idempotency_gateway_damaged_records_total",
+      help: "Reads of the store that were refused because what stands there cannot be trusted.",
+      labelNames: ["reason"],
+      registers,
+    }),
   };
 }
 
@@ -206,6 +215,7 @@ function initialise(
     outcomes.lostWrites.inc({ operation }, 0);
     store.errors.inc({ operation }, 0);
   }
+  for (const reason of CORRUPT_REASONS) store.damaged.inc({ reason }, 0);
   initialiseRoutes(routes, outcomes, keyless);
 }
 

@@ -33,6 +33,7 @@ const route = (name: string, path: string, more: Settings = {}): Settings => ({
 const routes = (...list: readonly Settings[]): Settings => ({ routes: list });
 const CHARGES = route("charges", "/v1/charges");
 const BY_USER = { scope: { headers: ["X-User"] } };
+const JWT = { jwks: "file:/a", issuer: "https://issuer", audience: "us", claims: ["sub"] };
 const SLOT = { resource: { id: "path", serialize: "wait" } };
 
 /** `refused` are the paths that are told; `changed` what is different where nothing is refused. */
@@ -155,6 +156,31 @@ const cases: readonly {
     to: {},
     changed: ["routes.report"],
     unguarded: ["report"],
+  },
+  {
+    claim: "callers by another claim of their tokens, which are other callers",
+    from: routes({ ...CHARGES, scope: { jwt: JWT } }),
+    to: routes({ ...CHARGES, scope: { jwt: { ...JWT, claims: ["sub", "org"] } } }),
+    refused: ["routes[0].scope.jwt"],
+  },
+  {
+    claim: "other keys for the same tokens",
+    from: routes({ ...CHARGES, scope: { jwt: JWT } }),
+    to: routes({ ...CHARGES, scope: { jwt: { ...JWT, audience: "others", jwks: "file:/b" } } }),
+    changed: ["routes.charges"],
+  },
+  {
+    claim: "the first route that asks about its callers",
+    from: {},
+    to: routes(
+      { ...CHARGES, replay: { authorize: "http://127.0.0.1:9/may" } },
+      {
+        ...route("tokens", "/v1/tokens"),
+        match: { methods: ["GET"], path: "/v1/tokens" },
+        scope: { jwt: JWT },
+      },
+    ),
+    refused: ["scope.jwt", "replay.authorize"],
   },
   {
     claim: "from shadow to enforce, with another scope",

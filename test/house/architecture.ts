@@ -40,6 +40,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   http: { rooms: ["core"], packages: ["http-proxy", "undici", "jsonc-parser"], builtins: "all" },
   store: { rooms: ["core"], packages: ["ioredis", "lmdb", "msgpackr"], builtins: "all" },
   lock: { rooms: ["core"], packages: ["redlock", "ioredis"], builtins: "all" },
+  access: { rooms: ["core"], packages: ["jose"], builtins: "all" },
   observe: { rooms: ["core"], packages: ["pino", "prom-client"], builtins: "all" },
   config: {
     rooms: ["core:types"],
@@ -53,7 +54,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
 };
 
 /** One file knows each of these libraries, so that replacing one is a change to one file. */
-const EXCLUSIVE = ["http-proxy", "undici", "lmdb", "prom-client", "pino", "redlock"];
+const EXCLUSIVE = ["http-proxy", "undici", "lmdb", "prom-client", "pino", "redlock", "jose"];
 
 /** What core takes from node:crypto: digests. Random bits are not among them. */
 const DIGESTS = new Set(["createHash", "createHmac", "hash", "timingSafeEqual", "Hash", "Hmac"]);

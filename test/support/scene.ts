@@ -51,6 +51,7 @@ export interface SceneSettings {
   readonly defaults?: Readonly<Record<string, unknown>>;
   readonly routes?: readonly Readonly<Record<string, unknown>>[];
   readonly admin?: Readonly<Record<string, unknown>>;
+  readonly quotas?: Readonly<Record<string, unknown>>;
 }
 
 /** `root` is the file's root test: a Redis that is shared lives as long as it. */
