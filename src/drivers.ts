@@ -1,14 +1,22 @@
 /**
- * Which store, which locks and which traces the configuration asks for. Only those are loaded, each with its package: without Redis
- * a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU sooner.
+ * Which store, which locks, which checks of callers and which traces the configuration asks for. Only those are loaded, each with its
+ * package: without Redis a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU
+ * sooner.
  */
+import { createSecretKey } from "node:crypto";
 import type { GatewayConfig, StoreConfig, TracingConfig } from "./config/schema.ts";
 import { packageVersion } from "./config/version.ts";
-import type { NewToken, Store } from "./core/ports.ts";
+import { keyLoader, type AskServer } from "./access/load-keys.ts";
+import { createQuota } from "./access/quota.ts";
+import { createRights } from "./access/rights.ts";
+import type { Access, Callers } from "./core/access-ports.ts";
+import type { Clock, NewToken, Store } from "./core/ports.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
+import { createAsker } from "./http/ask.ts";
 import type { Log } from "./observe/log.ts";
 import type { Tracing } from "./observe/tracing.ts";
 import type { SettleBus } from "./store/embedded.ts";
+import type { Keyring } from "./store/encryption.ts";
 import { parseRedisUrl } from "./store/redis-url.ts";
 
 /**
@@ -36,6 +44,7 @@ export interface Shared {
 /** @throws where the directory of the embedded store cannot be had, or is not the one that was shared */
 export async function openStore(config: StoreConfig, shared: Shared = {}): Promise<Store> {
   const { url, timeoutMs, keyPrefix, replicas } = config;
+  const keyring = keyringOf(config);
   if (url.startsWith("memory:")) {
     const { createMemoryStore } = await import("./store/memory.ts");
     return createMemoryStore({ now: Date.now });
@@ -49,6 +58,7 @@ export async function openStore(config: StoreConfig, shared: Shared = {}): Promi
       timeoutMs,
       ...(bus !== undefined && { bus }),
       ...(identity !== undefined && { identity }),
+      ...(keyring !== undefined && { keyring }),
     });
   }
   const { createRedisStore } = await import("./store/redis.ts");
@@ -57,7 +67,28 @@ export async function openStore(config: StoreConfig, shared: Shared = {}): Promi
     timeoutMs,
     keyPrefix,
     ...(replicas !== undefined && { replicas }),
+    ...(keyring !== undefined && { keyring }),
   });
+}
+
+function keyringOf({ encryption }: StoreConfig): Keyring | undefined {
+  return (
+    encryption && {
+      plain: encryption.plain,
+      keys: encryption.keys.map(({ id, secret }) => ({
+        id,
+        secret: createSecretKey(secret, "hex"),
+      })),
+    }
+  );
+}
+
+/** `store`, with what it remembers of resources encrypted where records are. The locks' cells hold no secret. */
+export async function rememberingIn(store: Store, config: StoreConfig): Promise<Store> {
+  const keyring = keyringOf(config);
+  if (keyring === undefined) return store;
+  const { encryptedCells } = await import("./store/encrypted-cells.ts");
+  return { ...store, ...encryptedCells(store, keyring) };
 }
 
 /**
@@ -66,7 +97,7 @@ export async function openStore(config: StoreConfig, shared: Shared = {}): Promi
  */
 export async function openLocks(
   { store, locks: { nodes } }: GatewayConfig,
-  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly monotonicMs: () => number },
+  ports: { readonly cells: Cells; readonly newToken: NewToken; readonly clock: Clock },
 ): Promise<Locks> {
   const urls = nodes.length > 0 ? nodes : isRedis(store.url) ? [store.url] : [];
   if (urls.length === 0) {
@@ -81,7 +112,7 @@ export async function openLocks(
     connectNodes: (callMs) => connectRedisNodes(urls, callMs),
     keyPrefix: store.keyPrefix,
     timeoutMs: LOCK_ROUNDS * store.timeoutMs,
-    monotonicMs: ports.monotonicMs,
+    clock: ports.clock,
   });
 }
 
@@ -93,6 +124,32 @@ export async function openTracing(
   if (config.endpoint === "") return undefined;
   const { createTracing } = await import("./observe/tracing.ts");
   return createTracing({ ...config, version: packageVersion(), log });
+}
+
+/** What asks about callers, where something wants it asked; `undefined` where nothing does. jose is loaded for tokens only. */
+export async function openAccess(
+  { quotas: { newKeys }, defaults, routes }: GatewayConfig,
+  monotonicMs: () => number,
+): Promise<{ readonly ports: Access; close(): Promise<void> } | undefined> {
+  const policies = [defaults, ...routes.map(({ policy }) => policy)];
+  const byToken = policies.some(({ scopeJwt }) => scopeJwt !== undefined);
+  const asks = policies.some(({ replay }) => replay.authorize !== undefined);
+  if (!byToken && !asks && newKeys === undefined) return undefined;
+  const asker = createAsker();
+  const ask: AskServer = (...question) => asker.ask(...question);
+  return {
+    ports: {
+      callers: byToken ? await openCallers(ask, monotonicMs) : undefined,
+      rights: asks ? createRights(ask) : undefined,
+      quota: newKeys && createQuota({ ...newKeys, monotonicMs }),
+    },
+    close: () => asker.close(),
+  };
+}
+
+async function openCallers(ask: AskServer, monotonicMs: () => number): Promise<Callers> {
+  const { createCallers } = await import("./access/jwt.ts");
+  return createCallers({ loadKeys: keyLoader(ask), monotonicMs });
 }
 
 /** A lock that could not be had takes two calls to each node: one to ask and one to give back. */

@@ -5,20 +5,26 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { Configuring } from "./admin/configuration.ts";
 import { createAdmin } from "./admin/server.ts";
+import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
+import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
-import { openLocks, openTracing } from "./drivers.ts";
+import { openAccess, openLocks, openTracing, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
+import { createDuplicates } from "./flow/sights.ts";
 import { tracedExchange } from "./flow/traced.ts";
 import { readJson } from "./http/json.ts";
 import { createListener } from "./http/listener.ts";
-import { createTunnel } from "./http/tunnel.ts";
-import { createUpstream } from "./http/upstream.ts";
+import { newScreen, type Screen } from "./http/screen.ts";
+import { createTunnel, type Tunnel } from "./http/tunnel.ts";
+import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observeStore } from "./observe/store.ts";
@@ -85,45 +91,53 @@ async function pause(ms: number, ref: boolean, signal?: AbortSignal): Promise<vo
  */
 const clock: Clock = { monotonicMs, sleep: (ms, signal) => pause(ms, false, signal) };
 
-export async function createServing(
-  config: GatewayConfig,
-  parts: { readonly store: Store; readonly metrics: Metrics; readonly log: Log },
-): Promise<Half> {
+/** The half that takes the traffic; what it serves by can change while it runs. */
+export interface Serving extends Half {
+  /**
+   * Builds what `config` needs, and changes nothing until what is returned is called: requests that begin after that
+   * are served by it, the others keep to what they began with. Only for what `changeOf` lets change.
+   */
+  prepare(config: GatewayConfig): () => void;
+}
+
+interface ServingParts {
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly log: Omit<Log, "setLevel">;
+}
+
+/** What a request is served by from its beginning to its end. */
+interface Terms {
+  readonly config: GatewayConfig;
+  readonly screen: Screen;
+  readonly deps: FlowDeps;
+  readonly upstream: UpstreamPool;
+  readonly tunnel: Tunnel;
+}
+
+/** What all terms share, whatever they say. */
+type Lasting = Omit<
+  FlowDeps,
+  "findRoute" | "findReads" | "keyLocks" | "upstream" | "limits" | "locks"
+> & { readonly locks: Locks };
+
+export async function createServing(config: GatewayConfig, parts: ServingParts): Promise<Serving> {
   const { store, metrics, log } = parts;
-  const { upstream: up, listen } = config;
-  const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
-  const observer = observing(metrics, log);
-  const upstream = createUpstream(up);
-  const tunnel = createTunnel({
-    ...up,
-    // `upstream.connections` bounds guarded calls. What passes through is bounded by `listen.maxConnections` alone:
-    // event streams may fill any bound of connections, and then everybody else would wait.
-    connections: Infinity,
-    idleTimeoutMs: listen.idleTimeoutMs,
-  });
   const background = new Set<Promise<void>>();
   const tracing = await openTracing(config.tracing, log);
-  const locks = await openLocks(config, { cells: store, newToken, monotonicMs });
-  const deps: FlowDeps = {
-    findRoute: routeFinder(config.routes, config.defaults),
-    findReads: readsFinder(config.routes),
+  const access = await openAccess(config, monotonicMs);
+  const locks = await openLocks(config, { cells: store, newToken, clock });
+  const observer = observing(metrics, log);
+  const lasting: Lasting = {
     locks,
-    keyLocks: config.locks.nodes.length > 0 ? locks : undefined,
     readJson,
-    store: observeStore(store, metrics),
-    upstream,
+    store: observeStore(await rememberingIn(store, config.store), metrics),
     clock,
     newToken,
     observer,
     latency: createLatency(),
-    limits: {
-      leaseMs: config.store.leaseMs,
-      deadlineMs: up.timeoutMs,
-      // A claim that failed at once has a time-out, and what is known of the server's clock can be wrong by another.
-      lateClaimMs: 2 * config.store.timeoutMs + CLOCK_SLACK_MS,
-      // A look at the resource and the write, and what is read and written of it in the store around them.
-      lockLeaseMs: 2 * up.timeoutMs + 4 * config.store.timeoutMs + 1000,
-    },
+    duplicates: createDuplicates(newToken()),
+    access: access?.ports,
     background: (work) => {
       const tracked = work
         .catch((error: unknown) => log.failure("background work failed", error))
@@ -131,33 +145,87 @@ export async function createServing(
       background.add(tracked);
     },
   };
+  let terms = termsOf(config, lasting, undefined);
+  /** Calls that began under earlier terms may take as long as those said. */
+  let longestCallMs = 0;
+  const adopt = (next: Terms): void => {
+    if (next.upstream !== terms.upstream) terms.upstream.retire();
+    terms = next;
+    longestCallMs = Math.max(longestCallMs, next.config.upstream.timeoutMs);
+    metrics.serves(digestOf(next.config), routeNames(next.config));
+  };
+  adopt(terms);
   const listener = createListener(
     {
-      ...listen,
-      keyHeaders: headerKeys(policies),
-      credentialHeaders: [...new Set(policies.flatMap((policy) => policy.scopeHeaders))],
-      guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),
+      ...config.listen,
+      terms: () => terms,
     },
-    tunnel,
     tracing === undefined
-      ? (request, client) => exchange(request, client, deps)
-      : (request, client) => tracedExchange(request, client, deps, tracing),
+      ? (request, client) => exchange(request, client, terms.deps)
+      : (request, client) => tracedExchange(request, client, terms.deps, tracing),
     observer,
   );
   return {
     start: () => listener.start(),
+    prepare(next) {
+      const prepared = termsOf(next, lasting, terms);
+      return () => adopt(prepared);
+    },
     async stop() {
-      await listener.stop(up.timeoutMs);
+      await listener.stop(longestCallMs);
       // Let go of, or the timer alone would keep a process alive that has nothing left to do.
       const settled = new AbortController();
-      await Promise.race([Promise.all(background), pause(up.timeoutMs, true, settled.signal)]);
+      await Promise.race([Promise.all(background), pause(longestCallMs, true, settled.signal)]);
       settled.abort();
       await locks.close();
-      tunnel.close();
-      await upstream.close();
+      terms.tunnel.close();
+      await terms.upstream.close();
+      await access?.close();
       await tracing?.close();
     },
   };
+}
+
+/** Connections to an upstream that stays are kept: a reload must not cost their handshakes. */
+function termsOf(config: GatewayConfig, lasting: Lasting, before: Terms | undefined): Terms {
+  const { upstream: up, store } = config;
+  const policies = [config.defaults, ...config.routes.map((route) => route.policy)];
+  const same = before !== undefined && isDeepStrictEqual(before.config.upstream, up);
+  const upstream = same ? before.upstream : createUpstream(up);
+  const tunnel = same
+    ? before.tunnel
+    : createTunnel({
+        ...up,
+        // `upstream.connections` bounds guarded calls. What passes through is bounded by `listen.maxConnections` alone:
+        // event streams may fill any bound of connections, and then everybody else would wait.
+        connections: Infinity,
+        idleTimeoutMs: config.listen.idleTimeoutMs,
+      });
+  const deps: FlowDeps = {
+    ...lasting,
+    findRoute: routeFinder(config.routes, config.defaults),
+    findReads: readsFinder(config.routes),
+    keyLocks: config.locks.nodes.length > 0 ? lasting.locks : undefined,
+    upstream,
+    limits: {
+      leaseMs: store.leaseMs,
+      deadlineMs: up.timeoutMs,
+      // A claim that failed at once has a time-out, and what is known of the server's clock can be wrong by another.
+      lateClaimMs: 2 * store.timeoutMs + CLOCK_SLACK_MS,
+      // A look at the resource and the write, and what is read and written of it in the store around them.
+      lockLeaseMs: 2 * up.timeoutMs + 4 * store.timeoutMs + 1000,
+    },
+  };
+  const screen = newScreen({
+    keyHeaders: headerKeys(policies),
+    credentialHeaders: [...new Set(policies.flatMap((policy) => policy.scopeHeaders))],
+    guardedReads: new Set(config.routes.flatMap((route) => route.methods).filter(isSafe)),
+  });
+  return { config, screen, deps, upstream, tunnel };
+}
+
+export function routeNames({ routes }: GatewayConfig): readonly string[] {
+  return routes.map(({ policy }) => policy.route);
 }
 
 /** Lower-case names of all headers that some route takes its key from; the standard name always is one. */
@@ -168,7 +236,7 @@ function headerKeys(policies: readonly Policy[]): readonly string[] {
   return [...new Set(["idempotency-key", ...names])];
 }
 
-function observing(metrics: Metrics, log: Log): Observer {
+function observing(metrics: Metrics, log: ServingParts["log"]): Observer {
   return {
     began: () => metrics.began(),
     finished(report) {
@@ -181,6 +249,12 @@ function observing(metrics: Metrics, log: Log): Observer {
   };
 }
 
+/** The operators' half. */
+export interface Operating extends Half {
+  /** From here on; for what `changeOf` lets change. */
+  adopt(config: GatewayConfig): void;
+}
+
 export function createOperating(
   config: GatewayConfig,
   parts: {
@@ -190,17 +264,30 @@ export function createOperating(
     readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
     readonly unready: () => readonly string[];
+    /** Left out: what runs is what was started. */
+    readonly configuring?: Configuring;
   },
-): Half {
-  const { store, log, exposition, unready } = parts;
-  return createAdmin({
+): Operating {
+  const { store, log, exposition, unready, configuring } = parts;
+  let current = config;
+  const admin = createAdmin({
     ...config.admin,
-    ...consoleParts(() => config, parts),
+    ...consoleParts(() => current, parts),
     desk: store,
     problems: async () => [...unready(), ...(await store.problems())],
     exposition,
     audit: (change) => log.event("info", "record changed by an operator", { ...change }),
     failure: (message, error) => log.failure(message, error),
     executedRetentionMs: config.defaults.retention.completedMs,
+    ...(configuring !== undefined && { configuring }),
   });
+  return {
+    start: () => admin.start(),
+    stop: () => admin.stop(),
+    adopt(next) {
+      current = next;
+      const { token } = next.admin;
+      admin.adopt({ token, executedRetentionMs: next.defaults.retention.completedMs });
+    },
+  };
 }

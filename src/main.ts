@@ -4,13 +4,16 @@
  * time. What is served is `gateway.ts`; several processes are `workers.ts`.
  */
 import cluster from "node:cluster";
+import { statSync } from "node:fs";
 import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import { openStore, storeFault } from "./drivers.ts";
-import { createOperating, createServing } from "./gateway.ts";
+import { createOperating, createServing, routeNames } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
+import { createReloadMetrics } from "./observe/reloads.ts";
 import { announce, closeStore, print, startFailure, stopSignal, version } from "./process.ts";
+import { Reloader, type Read } from "./reload.ts";
 import { runPrimary, runWorker } from "./workers.ts";
 
 const EXIT_FAILURE = 1;
@@ -40,9 +43,28 @@ async function main(): Promise<number> {
       const log = createLog({ level: loaded.config.log.level });
       crashOnDefect(log);
       const { config, file } = loaded;
-      return config.workers > 1 ? runPrimary(config, file, log) : runAlone(config, file, log);
+      return config.workers > 1
+        ? runPrimary(config, file, log, readAgain)
+        : runAlone(config, file, log);
     }
   }
+}
+
+/** The file as it is now, under the flags and the environment that this process was started with. */
+function readAgain(): Read {
+  const loaded = loadConfig(process.argv.slice(2), processEnvironment());
+  if (loaded.kind === "invalid") return loaded;
+  if (loaded.kind !== "run") throw new TypeError("what runs was not started to run");
+  // Who writes a file in place empties it first: then the built-in defaults would take over for a moment.
+  if (statSync(loaded.file, { throwIfNoEntry: false })?.size === 0) {
+    return {
+      kind: "invalid",
+      problems: [`${loaded.file}: is empty; write the whole file, then reload`],
+    };
+  }
+  const fault = storeFault(loaded.config.store);
+  if (fault === undefined) return { kind: "read", config: loaded.config, file: loaded.file };
+  return { kind: "invalid", problems: [`${loaded.file}: store.url: ${fault}`] };
 }
 
 /** Not the gateway but a client of one; loaded only when asked for. */
@@ -61,9 +83,24 @@ function refuse(problems: readonly string[]): number {
 
 async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<number> {
   let state: "starting" | "ready" | "draining" = "starting";
-  const metrics = createMetrics({
-    version,
-    routes: config.routes.map((route) => route.policy.route),
+  const metrics = createMetrics({ version, routes: routeNames(config) });
+  const reloads = createReloadMetrics();
+  const reloader: Reloader = new Reloader({
+    config,
+    file,
+    read: readAgain,
+    apply: async (edition) => {
+      serving.prepare(edition.config)();
+      operating.adopt(edition.config);
+      log.setLevel(edition.config.log.level);
+      return [];
+    },
+    processes: () => {
+      const { digest, version: edition } = reloader.edition;
+      return [{ pid: process.pid, version: edition, digest }];
+    },
+    metrics: reloads,
+    log,
   });
   const store = await openStore(config.store);
   const serving = await createServing(config, { store, metrics, log });
@@ -71,15 +108,18 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
     snapshot: () => metrics.snapshot(),
     store,
     log,
-    exposition: () => metrics.exposition(),
+    exposition: async () => reloads.behind(await metrics.exposition()),
     unready: () => (state === "ready" ? [] : [state]),
+    configuring: reloader,
   });
   const stopping = stopSignal(log);
   announce(log, config, file, await serving.start(), await operating.start());
   state = "ready";
+  reloader.started();
 
   const signal = await stopping;
   state = "draining";
+  reloader.stop();
   log.event("info", "stopping", { signal });
   await serving.stop();
   await operating.stop();

@@ -21,11 +21,17 @@ export const REFUSALS = {
   "method-not-allowed": [405, "This method is not supported here"],
   "record-in-flight": [409, "The record is in flight"],
   "record-not-unknown": [409, "There is nothing to resolve"],
+  "configuration-fixed": [409, "The change needs a restart; the running configuration stays"],
   "body-too-large": [413, "The request body is too large"],
   "media-type-unsupported": [415, "The request body is not JSON"],
+  "configuration-invalid": [422, "The configuration is not valid; the running one stays"],
   "internal-error": [500, "The gateway failed"],
   "store-unavailable": [503, "The idempotency store cannot be reached"],
   "record-corrupt": [503, "The record cannot be trusted"],
+  "configuration-not-taken": [
+    503,
+    "Not every process can take the configuration; the running one stays",
+  ],
 } as const satisfies Record<string, readonly [number, string]>;
 
 export type AdminProblem = keyof typeof REFUSALS;
@@ -35,13 +41,14 @@ export function problem(
   code: AdminProblem,
   detail: string,
   headers: Readonly<Record<string, string>> = {},
+  members: object = {},
 ): AdminReply {
   const [status, title] = REFUSALS[code];
   const type = `urn:idempotency-gateway:problem:${code}`;
   return {
     status,
     headers: { "Content-Type": "application/problem+json", ...headers },
-    body: text({ type, title, status, detail, code }),
+    body: text({ type, title, status, detail, code, ...members }),
   };
 }
 

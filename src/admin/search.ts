@@ -3,6 +3,8 @@
  * they stand in no URL, no log line and no answer. A key is tried in each way that some route may have read it.
  */
 import {
+  bearerOf,
+  claimsIn,
   type KeyRead,
   keyFromHeader,
   keyFromPath,
@@ -10,6 +12,7 @@ import {
   keyOfMembers,
   recordId,
   scopeOf,
+  scopeOfClaims,
   shadowId,
 } from "../core/key.ts";
 import type { KeyPolicy, Policy } from "../core/policy.ts";
@@ -62,7 +65,8 @@ export function idsOf(wanted: Wanted, policies: readonly Policy[]): readonly str
   const ids = new Set<string>();
   for (const policy of policies) {
     if (wanted.route !== undefined && wanted.route !== policy.route) continue;
-    const scope = scopeOf(wanted.headers, policy.scopeHeaders);
+    const scope = scopeFor(wanted.headers, policy);
+    if (scope === undefined) continue;
     for (const read of readings(wanted.key, policy.key)) {
       if (read.kind !== "key") continue;
       const id = recordId(scope, policy.key.source, policy.route, read.key);
@@ -71,6 +75,31 @@ export function idsOf(wanted: Wanted, policies: readonly Policy[]): readonly str
     }
   }
   return [...ids];
+}
+
+/**
+ * Who the credentials name on that route. A token is taken at its word, expired or not: it says which caller is meant, and
+ * who asks is an operator.
+ */
+function scopeFor(
+  headers: readonly HeaderPair[],
+  { scopeHeaders, scopeJwt }: Policy,
+): string | undefined {
+  if (scopeJwt === undefined) return scopeOf(headers, scopeHeaders);
+  const claims = claimsIn(payloadOf(bearerOf(headers) ?? ""), scopeJwt.claims);
+  return claims && scopeOfClaims(scopeJwt.issuer, claims);
+}
+
+/** RFC 7519 §3; nothing where it is no token. */
+function payloadOf(token: string): Readonly<Record<string, unknown>> {
+  const [, payload = ""] = token.split(".");
+  try {
+    const document: unknown = JSON.parse(Buffer.from(payload, "base64url").toString());
+    return isObject(document) ? document : {};
+  } catch {
+    // The parser's error quotes the text.
+    return {};
+  }
 }
 
 /** Rejects with the errors of the store port. */

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { RecordCorrupt, type RecordDesk, StoreUnavailable } from "../core/ports.ts";
 import { createGate, type Gate } from "./auth.ts";
 import { readJsonBody } from "./body.ts";
+import { type Configuring, configurationResource } from "./configuration.ts";
 import { consolePage } from "./console.ts";
 import { overview, type OverviewOptions } from "./overview.ts";
 import {
@@ -36,11 +37,15 @@ export interface AdminOptions extends OverviewOptions {
   readonly failure: (message: string, error: unknown) => void;
   /** How long an outcome resolved as executed is remembered. */
   readonly executedRetentionMs: number;
+  /** Left out: there is nothing to read again. */
+  readonly configuring?: Configuring;
 }
 
 export interface Admin {
   /** Rejects with the system's error where the address cannot be had. */
   start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** For requests from here on. */
+  adopt(settings: Pick<AdminOptions, "token" | "executedRetentionMs">): void;
   /** Lets answers finish for a second, then closes what is left. */
   stop(): Promise<void>;
 }
@@ -63,16 +68,23 @@ const MAX_CONNECTIONS = 128;
 
 /** Not started yet. */
 export function createAdmin(options: AdminOptions): Admin {
+  let current = options;
+  let host: string | undefined;
   let gate: Gate | undefined;
   const server = createServer(SERVER_OPTIONS, (request, response) => {
-    void serve(request, response, options, gate);
+    void serve(request, response, current, gate);
   });
   server.maxConnections = MAX_CONNECTIONS;
   return {
     async start() {
       const address = await listen(server, options);
-      gate = createGate(options.token, address.host);
+      host = address.host;
+      gate = createGate(current.token, host);
       return address;
+    },
+    adopt(settings) {
+      current = { ...current, ...settings };
+      if (host !== undefined) gate = createGate(current.token, host);
     },
     stop: () => close(server),
   };
@@ -116,6 +128,8 @@ async function answer(
 
   const refused = gate === undefined ? problem("not-allowed", "Not ready yet.") : gate(request);
   if (refused !== undefined) return refused;
+  const configuration = configurationResource(request, path, options.configuring);
+  if (configuration !== undefined) return configuration;
   const search = new URLSearchParams(queryAt === -1 ? "" : target.slice(queryAt + 1));
   const bounded = { ...options, problems: () => inTime(options.problems()) };
   return overview(request, path, bounded) ?? records(request, path, search, options);
@@ -168,7 +182,7 @@ async function records(
   if (id === "" && path !== "/v1/records") {
     return problem(
       "not-found",
-      "Here are /console/, /livez, /readyz, /metrics, /v1/records, /v1/counters, /v1/routes and /v1/status.",
+      "Here are /console/, /livez, /readyz, /metrics, /v1/records, /v1/counters, /v1/routes, /v1/status, /v1/config and /v1/reload.",
     );
   }
   if (id === "") {

@@ -20,8 +20,10 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
   return [
     ...upstreamContradictions(sections),
     ...storeContradictions(sections),
+    ...encryptionContradictions(sections),
     ...leaseContradictions(file),
     ...lockContradictions(sections),
+    ...quotaContradictions(file),
     ...portContradictions(sections),
     ...showContradictions(sections),
     ...policyContradictions(file),
@@ -55,7 +57,7 @@ function sectionsOf(file: FileConfig) {
   return {
     listen: { ...DEFAULTS.listen, ...file.listen },
     upstream: { ...DEFAULTS.upstream, ...file.upstream },
-    store: { ...DEFAULTS.store, replicas: undefined, ...file.store },
+    store: { ...DEFAULTS.store, replicas: undefined, encryption: undefined, ...file.store },
     locks: { ...DEFAULTS.locks, ...file.locks },
     admin: { ...DEFAULTS.admin, ...file.admin },
     workers: file.workers ?? DEFAULTS.workers,
@@ -115,6 +117,31 @@ function storeContradictions({ store, workers }: Sections): Contradiction[] {
   return found;
 }
 
+function encryptionContradictions({ store }: Sections): Contradiction[] {
+  const { encryption } = store;
+  if (encryption === undefined) return [];
+  const found: Contradiction[] = [];
+  const tell = (path: string, message: string, ...reads: string[]) =>
+    found.push({ path: `store.encryption${path}`, message, reads });
+  if (storeKind(store.url) === "memory") {
+    tell("", "must be left out with a memory: store, which writes nothing anywhere", "store.url");
+  }
+  const keys = encryption.keys ?? [];
+  if (keys.length === 0) tell(".keys", "is required: at least one key");
+  for (const [index, { id, file, env }] of keys.entries()) {
+    const at = `.keys[${index}]`;
+    if (id === undefined) tell(`${at}.id`, "is required: it names the key in the records");
+    const twin = keys.findIndex((key) => id !== undefined && key.id === id);
+    if (twin !== index && twin !== -1) {
+      tell(`${at}.id`, `is the id of store.encryption.keys[${twin}] already; ids must differ`);
+    }
+    if ((file === undefined) === (env === undefined)) {
+      tell(at, "must say where the key is: either file or env");
+    }
+  }
+  return found;
+}
+
 function leaseContradictions(file: FileConfig): Contradiction[] {
   const given = file.store?.lease;
   const { leastMs, sum, reads } = leaseOf(file);
@@ -139,6 +166,12 @@ function lockContradictions({ locks }: Sections): Contradiction[] {
       reads: [],
     },
   ];
+}
+
+function quotaContradictions({ quotas }: FileConfig): Contradiction[] {
+  if (quotas?.newKeys === undefined || quotas.newKeys.perSecond !== undefined) return [];
+  const message = "is required with quotas.newKeys: how many new keys a caller may use in a second";
+  return [{ path: "quotas.newKeys.perSecond", message, reads: [] }];
 }
 
 function portContradictions({ listen, admin }: Sections): Contradiction[] {

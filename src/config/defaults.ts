@@ -12,6 +12,7 @@ export const DEFAULT_POLICY: PolicyValues = {
   key: { from: "header", required: false, format: "any" },
   scope: { headers: ["Authorization", "X-Api-Key"] },
   fingerprint: { body: "raw", headers: [], ignore: [] },
+  duplicates: { report: false, window: "10s" },
   onInFlight: "reject",
   waitTimeout: "30s",
   onStoreError: "reject",
@@ -26,8 +27,16 @@ export const DEFAULT_POLICY: PolicyValues = {
     conflictStatus: 409,
     conflictBody: "problem",
     whenChanged: "replay",
+    authorize: "",
+    authorizeTimeout: "1s",
   },
   docsUrl: "",
+};
+
+/** Of `scope.jwt`, where it is given. No `jwks`, no `issuer` and no `audience`, which only the user knows. */
+export const DEFAULT_JWT: { readonly claims: string[]; readonly clockTolerance: string } = {
+  claims: ["sub"],
+  clockTolerance: "30s",
 };
 
 /**
@@ -44,7 +53,7 @@ export const DEFAULT_RESOURCE = {
 /** Where `key.from` is `header` and no name is given. */
 export const DEFAULT_KEY_NAME = "Idempotency-Key";
 
-/** No `store.lease` and no `store.replicas`: the first follows from other values, the second is off. */
+/** No `store.lease`, which follows from other values, and no `store.replicas` and `store.encryption`, which are off. */
 export const DEFAULTS = {
   listen: {
     host: "0.0.0.0",
@@ -71,6 +80,9 @@ export const DEFAULTS = {
 
 /** Of `store.replicas`, where it is given at all. */
 export const DEFAULT_REPLICAS = { wait: 1, timeout: "50ms" } as const;
+
+/** Of `store.encryption`, where it is given at all. */
+export const DEFAULT_ENCRYPTION = { plain: "refuse" } as const;
 
 /** "Not processed": the upstream says that a retry is welcome, so the key is free again. */
 export const RELEASE_STATUSES: readonly number[] = [401, 407, 408, 421, 425, 429, 503];

@@ -214,6 +214,24 @@ export function statuses(description: string) {
     .exactOptional();
 }
 
+/** A list of statuses, or the word in its place. */
+export function statusesOr<const Word extends string>(description: string, word: Word) {
+  return z
+    .union(
+      [
+        z.literal(word),
+        z
+          .array(wholeNumber(200, 599))
+          .superRefine((values, context) => refuseRepeats(values, context)),
+      ],
+      {
+        error: ({ input }) => `must be a list of statuses or ${word}, not ${kindOf(input)}`,
+      },
+    )
+    .meta({ description })
+    .exactOptional();
+}
+
 /** Keys arrive as text whether or not they are quoted in the file. */
 export function statusMap(description: string) {
   return z

@@ -17,10 +17,13 @@ import {
 import {
   adminTokenFault,
   cidrFault,
+  encryptionKeyIdFault,
   hostFault,
   keyPrefixFault,
   routeNameFault,
+  secretFileFault,
   serviceNameFault,
+  variableNameFault,
 } from "./values.ts";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -69,6 +72,28 @@ const store = field.group("Where the records are kept.", {
     wait: field.count("Replicas that must have the claim before the request is sent.", 1, 16),
     timeout: field.timer("How long to wait for them."),
   }),
+  encryption: field.group("Encrypt recorded answers (AES-256-GCM). Left out: do not.", {
+    keys: field.listOf(
+      "The first one writes, all of them read.",
+      field.group("A key of 32 bytes, as 64 hex digits or as base64, in one of two places.", {
+        id: field.text(
+          "Names the key in the records; a new key needs a new name.",
+          "a name",
+          encryptionKeyIdFault,
+        ),
+        file: field.text("File that holds the key and nothing else.", "a path", secretFileFault),
+        env: field.text(
+          "Environment variable that holds the key.",
+          "the name of a variable",
+          variableNameFault,
+        ),
+      }),
+    ),
+    plain: field.choice(
+      "A recorded answer that is not encrypted: an alarm, or replayed like any other (while records from before are live).",
+      ["refuse", "accept"],
+    ),
+  }),
 });
 
 const locks = field.group("Who holds the locks of resources.", {
@@ -78,6 +103,13 @@ const locks = field.group("Who holds the locks of resources.", {
     lockNodeFault,
     lockNodeServer,
   ),
+});
+
+const quotas = field.group("What one caller may take.", {
+  newKeys: field.group("New keys, per process. Left out: no limit.", {
+    perSecond: field.count("How many a second.", 1, 1_000_000),
+    burst: field.count("How many at once after a pause. Left out: perSecond.", 1, 1_000_000),
+  }),
 });
 
 const admin = field.group("The second port: health, metrics, records, console.", {
@@ -133,6 +165,7 @@ export const fileSchema = field.root({
   upstream,
   store,
   locks,
+  quotas,
   admin,
   log,
   tracing,

@@ -9,14 +9,26 @@ type KeySettings = NonNullable<PolicySettings["key"]>;
 /** `name` and `pointers` belong to one `from` and have no value without it. */
 export type KeyValues = Required<Omit<KeySettings, "name" | "pointers">> &
   Pick<KeySettings, "name" | "pointers">;
-type Grouped = "key" | "scope" | "fingerprint" | "retention" | "limits" | "respond" | "replay";
+type ScopeSettings = NonNullable<PolicySettings["scope"]>;
+/** Without a `jwt` the caller is named by headers. */
+export type ScopeValues = Required<Omit<ScopeSettings, "jwt">> & Pick<ScopeSettings, "jwt">;
+type Grouped =
+  | "key"
+  | "scope"
+  | "fingerprint"
+  | "duplicates"
+  | "retention"
+  | "limits"
+  | "respond"
+  | "replay";
 
 /** A policy in the words of the file, with every value present but a resource, which most routes do not have. */
 export type PolicyValues = Required<Omit<PolicySettings, Grouped | "resource">> & {
   resource?: NonNullable<PolicySettings["resource"]>;
   key: KeyValues;
-  scope: Group<"scope">;
+  scope: ScopeValues;
   fingerprint: Group<"fingerprint">;
+  duplicates: Group<"duplicates">;
   retention: Group<"retention">;
   limits: Group<"limits">;
   respond: Group<"respond">;
@@ -30,8 +42,9 @@ export function inherit(base: PolicyValues, own: PolicySettings): PolicyValues {
     ...own,
     status: { ...base.status, ...own.status },
     key: inheritKey(base.key, own.key ?? {}),
-    scope: { ...base.scope, ...own.scope },
+    scope: inheritScope(base.scope, own.scope ?? {}),
     fingerprint: { ...base.fingerprint, ...own.fingerprint },
+    duplicates: { ...base.duplicates, ...own.duplicates },
     retention: { ...base.retention, ...own.retention },
     limits: { ...base.limits, ...own.limits },
     respond: { ...base.respond, ...own.respond },
@@ -41,6 +54,13 @@ export function inherit(base: PolicyValues, own: PolicySettings): PolicyValues {
       status: { ...base.replay.status, ...own.replay?.status },
     },
   };
+}
+
+/** Who names headers takes the caller from them, whatever token the others go by. */
+function inheritScope(base: ScopeValues, own: ScopeSettings): ScopeValues {
+  const headers = own.headers ?? base.headers;
+  if (own.jwt === undefined) return own.headers === undefined ? base : { headers };
+  return { headers, jwt: { ...base.jwt, ...own.jwt } };
 }
 
 /** A key taken from elsewhere does not inherit what it was called there. */

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { certain, contradictions } from "./contradictions.ts";
 import { type Assignment, readArguments, readEnvironment } from "./flags.ts";
+import { readEncryption } from "./encryption.ts";
 import { deepFreeze } from "./freeze.ts";
 import { helpText } from "./help.ts";
 import { printConfig } from "./print.ts";
@@ -36,7 +37,7 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Loa
   const read = file === undefined ? ({ kind: "tree", tree: {} } as const) : readYaml(file);
   const outside = [...nodeFaults(env), ...variables.problems, ...flags.problems];
   const assignments = [...variables.assignments, ...flags.assignments];
-  const built = build(read.kind === "tree" ? read.tree : {}, assignments, file ?? BUILT_IN);
+  const built = build(read.kind === "tree" ? read.tree : {}, assignments, file ?? BUILT_IN, env);
   const problems = [
     ...outside,
     ...(read.kind === "faulty" ? read.problems : []),
@@ -69,7 +70,12 @@ interface Built {
   readonly contradictions: readonly string[];
 }
 
-function build(tree: unknown, assignments: readonly Assignment[], file: string): Built {
+function build(
+  tree: unknown,
+  assignments: readonly Assignment[],
+  file: string,
+  env: NodeJS.ProcessEnv,
+): Built {
   const origins = new Map<string, string>();
   let merged = tree;
   for (const { path, value, origin } of assignments) {
@@ -85,12 +91,12 @@ function build(tree: unknown, assignments: readonly Assignment[], file: string):
   const faults = problems.map(line);
   if (sound === undefined) return { config: undefined, faults, contradictions: [] };
   const found = certain(contradictions(sound), cut).map(line);
-  const valid = faults.length === 0 && found.length === 0;
-  return {
-    config: valid ? deepFreeze(resolve(sound)) : undefined,
-    faults,
-    contradictions: found,
-  };
+  if (faults.length > 0 || found.length > 0) {
+    return { config: undefined, faults, contradictions: found };
+  }
+  const { encryption, problems: unread } = readEncryption(sound.store?.encryption, env);
+  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, encryption));
+  return { config, faults, contradictions: unread.map(line) };
 }
 
 /** A copy with one value set. Where the file has no mapping on the way, it stays as it is and is told as a fault. */

@@ -64,7 +64,7 @@ export function pathParameters(path: string): readonly string[] {
     .map((segment) => segment.slice(1));
 }
 
-interface Match {
+export interface Match {
   /** Empty: every unsafe method; a safe one is matched only where it is listed. */
   readonly methods: readonly string[];
   readonly path: string;
@@ -87,6 +87,50 @@ const EVERY_UNSAFE = "";
 
 function takes(methods: readonly string[], method: string): boolean {
   return methods.length === 0 ? !SAFE_METHODS.has(method) : methods.includes(method);
+}
+
+/** Whether both can match some path: for tables in which nearly none can, on patterns that were split beforehand. */
+export function mayMeet(a: readonly string[], b: readonly string[]): boolean {
+  for (let at = 0; ; at += 1) {
+    const [one, other] = [a[at], b[at]];
+    if (one === undefined || other === undefined) return one === other;
+    if (one === "*" || other === "*") return true;
+    if (one !== other && !one.startsWith(":") && !other.startsWith(":")) return false;
+  }
+}
+
+/** What both match, or `undefined` where nothing is. */
+export function meet(a: Match, b: Match): Match | undefined {
+  const path = meetPaths(a.path.slice(1).split("/"), b.path.slice(1).split("/"));
+  if (path === undefined) return undefined;
+  if (a.methods.length === 0 && b.methods.length === 0) return { methods: [], path };
+  const methods = a.methods.length === 0 ? b.methods : a.methods;
+  const both = methods.filter((method) => takes(a.methods, method) && takes(b.methods, method));
+  return both.length === 0 ? undefined : { methods: both, path };
+}
+
+function meetPaths(a: readonly string[], b: readonly string[]): string | undefined {
+  const met: string[] = [];
+  for (let at = 0; at < a.length || at < b.length; at += 1) {
+    const [one, other] = [a[at], b[at]];
+    // Either is over where the other goes on: "*" stands for at least one segment.
+    if (one === undefined || other === undefined) return undefined;
+    if (one === "*" || other === "*") {
+      met.push(...(one === "*" ? b : a).slice(at));
+      break;
+    }
+    const segment = meetSegments(one, other);
+    if (segment === undefined) return undefined;
+    met.push(segment);
+  }
+  return `/${met.join("/")}`;
+}
+
+/** A parameter takes any segment but an empty one. */
+function meetSegments(one: string, other: string): string | undefined {
+  if (one === other) return one;
+  if (one.startsWith(":") && other !== "") return other;
+  return other.startsWith(":") && one !== "" ? one : undefined;
 }
 
 function coversPath(wide: string, narrow: string): boolean {

@@ -20,6 +20,7 @@ type Found = Contradiction[];
 export function policyContradictions(file: FileConfig): readonly Contradiction[] {
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
   const found = withinPolicy("defaults", defaults, undefined);
+  found.push(...twoScopes("defaults", file.defaults ?? {}));
   for (const [index, route] of (file.routes ?? []).entries()) {
     const at = `routes[${index}]`;
     const own = policyOf(route);
@@ -31,7 +32,7 @@ export function policyContradictions(file: FileConfig): readonly Contradiction[]
     });
     // A mistake in the defaults is told once, where it stands, and not again at each route that inherits it.
     found.push(...told.filter(({ path }) => isOwn(own, path.slice(at.length + 1))));
-    found.push(...pointless(at, own, values));
+    found.push(...pointless(at, own, values), ...twoScopes(at, own));
   }
   return found;
 }
@@ -89,7 +90,9 @@ function withinPolicy(at: string, values: PolicyValues, match: Match | undefined
       "fingerprint.body",
     );
   }
+  tellJwt(values, tell);
   tellRespond(values.respond, tell);
+  if (values.respond.record === "never") tellNever(values, tell);
   const { as, status } = values.replay;
   if (as !== "recorded" && Object.keys(status).length > 0) {
     tell(
@@ -158,11 +161,37 @@ function tellPathKey(name: string | undefined, path: string | undefined, tell: T
   tell("key.name", `${what} key.from: path; ${choice}`, "key.from", "match.path");
 }
 
+function tellJwt({ scope: { jwt }, key }: PolicyValues, tell: Tell): void {
+  if (jwt === undefined) return;
+  for (const name of ["jwks", "issuer", "audience"] as const) {
+    if (jwt[name] === undefined) tell(`scope.jwt.${name}`, "is required with scope.jwt");
+  }
+  if (jwt.claims?.length === 0) {
+    tell("scope.jwt.claims", "must have at least one claim, or all callers would be one");
+  }
+  if (key.from === "body" && !key.required) {
+    tell(
+      "scope.jwt",
+      "needs key.required: true with key.from: body: a caller is verified before its body is read, and whether there is a key is known only then",
+      "key.from",
+      "key.required",
+    );
+  }
+}
+
+/** Said in one place: what is inherited gives way. */
+function twoScopes(at: string, { scope }: PolicySettings): Found {
+  if (scope?.headers === undefined || scope.jwt === undefined) return [];
+  const message = "must be left out with scope.jwt, which names the caller by its token alone";
+  return [{ path: `${at}.scope.headers`, message, reads: [`${at}.scope.jwt`] }];
+}
+
 function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {
-  const lists = ["release", "unknown", "record"] as const;
-  for (const [index, later] of lists.entries()) {
-    for (const earlier of lists.slice(0, index)) {
-      const both = respond[later].filter((status) => respond[earlier].includes(status));
+  const names = ["release", "unknown", "record"] as const;
+  const lists = { ...respond, record: respond.record === "never" ? [] : respond.record };
+  for (const [index, later] of names.entries()) {
+    for (const earlier of names.slice(0, index)) {
+      const both = lists[later].filter((status) => lists[earlier].includes(status));
       for (const status of both) {
         tell(
           `respond.${later}`,
@@ -172,6 +201,23 @@ function tellRespond(respond: PolicyValues["respond"], tell: Tell): void {
       }
     }
   }
+}
+
+/** What would tell an answer again, where none is kept. */
+function tellNever({ replay }: PolicyValues, tell: Tell): void {
+  const voided = (key: string, why: string) =>
+    tell(
+      `replay.${key}`,
+      `${why} with respond.record: never, which keeps no answer`,
+      "respond.record",
+    );
+  if (replay.as === "see-other" || replay.as === "found") {
+    voided("as", `must not be ${replay.as}, which needs the recorded Location`);
+  }
+  if (replay.as === "conflict" && replay.conflictBody === "recorded") {
+    voided("conflictBody", "must not be recorded");
+  }
+  if (Object.keys(replay.status).length > 0) voided("status", "has no effect");
 }
 
 /** What a route says itself although something else of it makes it void. */

@@ -6,7 +6,10 @@
 import * as field from "./fields.ts";
 import { templateFault } from "./paths.ts";
 import {
+  authorizeFault,
+  claimValueFault,
   docsUrlFault,
+  jwksFault,
   keyNameFault,
   pointerFault,
   requestHeaderFault,
@@ -115,6 +118,24 @@ export const policyFields = {
       "Request headers whose values name the caller. Empty: all callers share one scope (single tenant).",
       requestHeaderFault,
     ),
+    jwt: field.group(
+      "The caller is who its bearer token says, verified here, so that a renewed token keeps its scope. In place of headers.",
+      {
+        jwks: field.text(
+          "The issuer's public keys: an http(s) URL of a JSON Web Key Set, or file:PATH.",
+          "a URL such as https://issuer.example/jwks.json",
+          jwksFault,
+        ),
+        issuer: field.text("What the token's iss must be.", "text", claimValueFault),
+        audience: field.text("What the token's aud must hold.", "text", claimValueFault),
+        claims: field.list(
+          "Claims that together name the caller; a token without one of them is refused.",
+          "a claim such as sub",
+          claimValueFault,
+        ),
+        clockTolerance: field.timer("What this clock and the issuer's may differ by."),
+      },
+    ),
   }),
   fingerprint: field.group("What makes two requests the same request.", {
     body: field.choice("raw: compare bytes. json: compare JSON by meaning.", ["raw", "json"]),
@@ -127,6 +148,12 @@ export const policyFields = {
       "a JSON Pointer such as /sentAt",
       pointerFault,
     ),
+  }),
+  duplicates: field.group("Looking for requests without a key that are executed twice.", {
+    report: field.flag(
+      "Tell of those that repeat an earlier one: same caller, same route, same fingerprint. Changes nothing.",
+    ),
+    window: field.timer("How long after a request the same one counts as its duplicate."),
   }),
   onInFlight: field.choice(
     "A duplicate of a running request: refuse it, or hold it until the answer is there.",
@@ -158,7 +185,10 @@ export const policyFields = {
       "Not processed: the key is free again. Adds to 401, 407, 408, 421, 425, 429, 503.",
     ),
     unknown: field.statuses("The outcome is unknown. Adds to 502, 504."),
-    record: field.statuses("An answer like any other, although the built-in lists say otherwise."),
+    record: field.statusesOr(
+      "An answer like any other, although the built-in lists say otherwise. never: no answer is recorded, only that the request was executed.",
+      "never",
+    ),
   }),
   replay: field.group("How a recorded answer is told again.", {
     dropHeaders: field.headers("Response headers that are not recorded.", responseHeaderFault),
@@ -176,6 +206,12 @@ export const policyFields = {
       "The resource was changed since by another request: replay all the same, or refuse as stale. conflict needs a resource.",
       ["replay", "conflict"],
     ),
+    authorize: field.text(
+      "Asked with the caller's credentials before it is told of a record: 2xx allows it, anything else refuses. Empty: nobody is asked.",
+      "a URL such as http://127.0.0.1:4000/may-see",
+      authorizeFault,
+    ),
+    authorizeTimeout: field.timer("How long that may take."),
   }),
   resource,
   docsUrl: field.text(

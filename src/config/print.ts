@@ -2,6 +2,7 @@
  * The effective configuration in the words of the file, so that it can be saved and read again; and the one place
  * that makes a configuration fit to be shown: no password, no token.
  */
+import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { Policy, Route } from "../core/policy.ts";
 import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
@@ -19,18 +20,36 @@ export function printConfig(config: GatewayConfig): string {
   return heading + stringify(describe(withoutSecrets(config)), { lineWidth: 0 });
 }
 
+/**
+ * Tells one configuration from another, the same on every host: the first 16 hex digits of what `sha256sum` says of
+ * `--print-config`. Secrets are hidden there, so a new token alone does not show, and none can be guessed from it.
+ */
+export function digestOf(config: GatewayConfig): string {
+  return createHash("sha256").update(printConfig(config)).digest("hex").slice(0, 16);
+}
+
 /** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */
 export function withoutSecrets(config: GatewayConfig): GatewayConfig {
+  const { encryption } = config.store;
   return {
     ...config,
-    store: { ...config.store, url: withoutPassword(config.store.url) },
+    store: {
+      ...config.store,
+      url: withoutPassword(config.store.url),
+      ...(encryption && {
+        encryption: {
+          ...encryption,
+          keys: encryption.keys.map((key) => ({ ...key, secret: HIDDEN })),
+        },
+      }),
+    },
     locks: { nodes: config.locks.nodes.map(withoutPassword) },
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
   };
 }
 
 function describe(config: GatewayConfig): FileConfig {
-  const { listen, upstream, store, admin } = config;
+  const { listen, upstream, store, quotas, admin } = config;
   return {
     listen: {
       host: listen.host,
@@ -58,8 +77,15 @@ function describe(config: GatewayConfig): FileConfig {
           timeout: formatDuration(store.replicas.timeoutMs),
         },
       }),
+      ...(store.encryption && {
+        encryption: {
+          keys: store.encryption.keys.map(({ id, from }) => ({ id, ...from })),
+          plain: store.encryption.plain,
+        },
+      }),
     },
     locks: { nodes: [...config.locks.nodes] },
+    ...(quotas.newKeys && { quotas: { newKeys: { ...quotas.newKeys } } }),
     admin: { ...admin },
     log: { ...config.log },
     tracing: { ...config.tracing },
@@ -96,12 +122,16 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
     mode: policy.mode,
     profile: policy.profile,
     status: describeStatus(policy.status),
-    key: describeKey(policy.key),
-    scope: { headers: [...policy.scopeHeaders] },
+    key: describeKey(policy.key, place === "route" && policy.mode === "off"),
+    scope: describeScope(policy),
     fingerprint: {
       body: policy.fingerprint.body,
       headers: [...policy.fingerprint.headers],
       ignore: [...policy.fingerprint.ignore],
+    },
+    duplicates: {
+      report: policy.duplicates.report,
+      window: formatDuration(policy.duplicates.windowMs),
     },
     onInFlight: policy.onInFlight,
     waitTimeout: formatDuration(policy.waitTimeoutMs),
@@ -125,10 +155,16 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
         conflictBody: policy.replay.conflict.body,
       }),
       whenChanged: policy.replay.whenChanged,
+      ...describeAuthorize(policy.replay),
     },
     ...(policy.resource && { resource: describeResource(policy.resource) }),
     docsUrl: policy.docsUrl ?? "",
   };
+}
+
+function describeAuthorize({ authorize }: Policy["replay"]): PolicySettings["replay"] & object {
+  if (authorize === undefined) return { authorize: "" };
+  return { authorize: authorize.url, authorizeTimeout: formatDuration(authorize.timeoutMs) };
 }
 
 function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["status"]> {
@@ -139,21 +175,37 @@ function describeStatus(status: Policy["status"]): NonNullable<PolicySettings["s
   return Object.fromEntries(entries);
 }
 
-function describeKey({ source, required, format }: Policy["key"]): PolicySettings["key"] & object {
+function describeScope({ scopeHeaders, scopeJwt }: Policy): PolicySettings["scope"] & object {
+  if (scopeJwt === undefined) return { headers: [...scopeHeaders] };
+  const { claims, clockToleranceMs, ...jwt } = scopeJwt;
+  return {
+    jwt: { ...jwt, claims: [...claims], clockTolerance: formatDuration(clockToleranceMs) },
+  };
+}
+
+/** A route that guards nothing must not say that it requires a key; it has that from the defaults. */
+function describeKey(
+  { source, required, format }: Policy["key"],
+  guardsNothing: boolean,
+): PolicySettings["key"] & object {
+  const rest = { ...(!(guardsNothing && required) && { required }), format };
   return source.from === "body"
-    ? { from: "body", pointers: [...source.pointers], required, format }
-    : { from: source.from, name: source.name, required, format };
+    ? { from: "body", pointers: [...source.pointers], ...rest }
+    : { from: source.from, name: source.name, ...rest };
 }
 
 /** What the file must say to come to these lists again: the difference to the built-in ones. */
 function describeRespond({
   release,
   unknown,
+  keepsAnswer,
 }: Policy["respond"]): PolicySettings["respond"] & object {
   const taken = new Set([...release, ...unknown]);
   return {
     release: release.filter((status) => !RELEASE_STATUSES.includes(status)),
     unknown: unknown.filter((status) => !UNKNOWN_STATUSES.includes(status)),
-    record: [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status)),
+    record: keepsAnswer
+      ? [...RELEASE_STATUSES, ...UNKNOWN_STATUSES].filter((status) => !taken.has(status))
+      : "never",
   };
 }

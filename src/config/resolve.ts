@@ -5,6 +5,7 @@
 import type { KeySource, Policy, RespondPolicy, Route } from "../core/policy.ts";
 import type { ProblemCode } from "../core/outcome.ts";
 import {
+  DEFAULT_JWT,
   DEFAULT_KEY_NAME,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
@@ -16,7 +17,7 @@ import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
 import { resolveResource } from "./resource.ts";
-import type { GatewayConfig, StoreConfig } from "./schema.ts";
+import type { EncryptionConfig, GatewayConfig, QuotasConfig, StoreConfig } from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
 
@@ -42,8 +43,8 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["notFound", "not-found"],
 ];
 
-/** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
-export function resolve(file: FileConfig): GatewayConfig {
+/** The whole configuration; keys were read before. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
+export function resolve(file: FileConfig, encryption?: EncryptionConfig): GatewayConfig {
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
@@ -64,8 +65,12 @@ export function resolve(file: FileConfig): GatewayConfig {
       timeoutMs: ms(upstream.timeout),
       connections: upstream.connections,
     },
-    store: resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
+    store: {
+      ...resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
+      ...(encryption && { encryption }),
+    },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
+    quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
     admin: {
       host: admin.host,
       port: admin.port,
@@ -80,7 +85,10 @@ export function resolve(file: FileConfig): GatewayConfig {
   };
 }
 
-function resolveStore(own: NonNullable<FileConfig["store"]>, defaultLeaseMs: number): StoreConfig {
+function resolveStore(
+  own: NonNullable<FileConfig["store"]>,
+  defaultLeaseMs: number,
+): Omit<StoreConfig, "encryption"> {
   const store = { ...DEFAULTS.store, ...own };
   const replicas = own.replicas && { ...DEFAULT_REPLICAS, ...own.replicas };
   return {
@@ -90,6 +98,14 @@ function resolveStore(own: NonNullable<FileConfig["store"]>, defaultLeaseMs: num
     leaseMs: own.lease === undefined ? defaultLeaseMs : ms(own.lease),
     replicas: replicas && { wait: replicas.wait, timeoutMs: ms(replicas.timeout) },
   };
+}
+
+function resolveNewKeys(
+  newKeys: NonNullable<FileConfig["quotas"]>["newKeys"],
+): QuotasConfig["newKeys"] {
+  if (newKeys === undefined) return undefined;
+  const { perSecond = unchecked(), burst = perSecond } = newKeys;
+  return { perSecond, burst };
 }
 
 function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
@@ -117,12 +133,13 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
       required: values.key.required,
       format: values.key.format,
     },
-    scopeHeaders: lowerCase(values.scope.headers),
+    ...resolveScope(values.scope),
     fingerprint: {
       body: values.fingerprint.body,
       headers: lowerCase(values.fingerprint.headers),
       ignore: values.fingerprint.ignore,
     },
+    duplicates: { report: values.duplicates.report, windowMs: ms(values.duplicates.window) },
     onInFlight: values.onInFlight,
     waitTimeoutMs: ms(values.waitTimeout),
     onStoreError: values.onStoreError,
@@ -144,10 +161,31 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
       as: values.replay.as,
       conflict: { status: values.replay.conflictStatus, body: values.replay.conflictBody },
       whenChanged: values.replay.whenChanged,
+      authorize:
+        values.replay.authorize === ""
+          ? undefined
+          : { url: values.replay.authorize, timeoutMs: ms(values.replay.authorizeTimeout) },
     },
     resource: values.resource && (resolveResource(values.resource) ?? unchecked()),
     docsUrl: values.docsUrl === "" ? undefined : new URL(values.docsUrl).href,
   };
+}
+
+function resolveScope({
+  headers,
+  jwt,
+}: PolicyValues["scope"]): Pick<Policy, "scopeHeaders" | "scopeJwt"> {
+  if (jwt === undefined) return { scopeHeaders: lowerCase(headers), scopeJwt: undefined };
+  const { claims, clockTolerance } = { ...DEFAULT_JWT, ...jwt };
+  const scopeJwt = {
+    jwks: jwt.jwks ?? unchecked(),
+    issuer: jwt.issuer ?? unchecked(),
+    audience: jwt.audience ?? unchecked(),
+    claims,
+    clockToleranceMs: ms(clockTolerance),
+  };
+  // The one header that names the caller: it is protected like any other that does.
+  return { scopeHeaders: ["authorization"], scopeJwt };
 }
 
 /** Only what was set: the profile decides the others at each request. */
@@ -174,9 +212,11 @@ function resolveSource(key: KeyValues): KeySource {
 
 /** The built-in lists and the route's own, less what the route says differently. Sorted: an order means nothing here. */
 function resolveRespond({ release, unknown, record }: PolicyValues["respond"]): RespondPolicy {
+  const recorded = record === "never" ? [] : record;
   return {
-    release: allBut([...RELEASE_STATUSES, ...release], [...unknown, ...record]),
-    unknown: allBut([...UNKNOWN_STATUSES, ...unknown], [...release, ...record]),
+    release: allBut([...RELEASE_STATUSES, ...release], [...unknown, ...recorded]),
+    unknown: allBut([...UNKNOWN_STATUSES, ...unknown], [...release, ...recorded]),
+    keepsAnswer: record !== "never",
   };
 }
 

@@ -38,6 +38,7 @@ export function tellResource(
     return;
   }
   tellSurroundings(values, tell);
+  tellAuthorize(values, tell);
   tellId(resource, tell);
   const asks = askingForLock(resource);
   if (serializeOf(resource) === "off" && asks.length > 0) {
@@ -72,6 +73,17 @@ function tellSurroundings({ mode, onStoreError }: PolicyValues, tell: Tell): voi
       "onStoreError",
     );
   }
+}
+
+/** An answer that is told again past whoever is asked. */
+function tellAuthorize({ resource, replay }: PolicyValues, tell: Tell): void {
+  if (replay.authorize === "" || resource?.afterDelete === undefined) return;
+  if (resource.afterDelete.delete === "pass") return;
+  tell(
+    "resource.afterDelete.delete",
+    "must be pass with replay.authorize, which is not asked before the answer of a deletion is told again",
+    "replay.authorize",
+  );
 }
 
 function tellId({ id, precondition, put }: ResourceSettings, tell: Tell): void {

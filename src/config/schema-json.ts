@@ -5,13 +5,24 @@
  * Made anew by: UPDATE=1 npx tap test/config/schema-json.test.ts
  */
 import { z } from "zod";
-import { DEFAULT_POLICY, DEFAULT_REPLICAS, DEFAULT_RESOURCE, DEFAULTS } from "./defaults.ts";
+import {
+  DEFAULT_ENCRYPTION,
+  DEFAULT_JWT,
+  DEFAULT_POLICY,
+  DEFAULT_REPLICAS,
+  DEFAULT_RESOURCE,
+  DEFAULTS,
+} from "./defaults.ts";
 import { fileSchema } from "./file-schema.ts";
 
 const builtIn = {
   ...DEFAULTS,
-  store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS },
-  defaults: { ...DEFAULT_POLICY, resource: DEFAULT_RESOURCE },
+  store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS, encryption: DEFAULT_ENCRYPTION },
+  defaults: {
+    ...DEFAULT_POLICY,
+    scope: { ...DEFAULT_POLICY.scope, jwt: DEFAULT_JWT },
+    resource: DEFAULT_RESOURCE,
+  },
   routes: [],
 };
 

@@ -13,6 +13,7 @@ export interface GatewayConfig {
   readonly upstream: UpstreamConfig;
   readonly store: StoreConfig;
   readonly locks: LocksConfig;
+  readonly quotas: QuotasConfig;
   readonly admin: AdminConfig;
   readonly log: { readonly level: LogLevel };
   readonly tracing: TracingConfig;
@@ -63,6 +64,21 @@ export interface StoreConfig {
   /** Longer than the longest permitted upstream call and the store calls around it, so it is never renewed. */
   readonly leaseMs: number;
   readonly replicas: { readonly wait: number; readonly timeoutMs: number } | undefined;
+  /** `undefined`: recorded answers are stored as they are. */
+  readonly encryption?: EncryptionConfig | undefined;
+}
+
+export interface EncryptionConfig {
+  /** The first one writes, all of them read. At least one. */
+  readonly keys: readonly {
+    readonly id: string;
+    /** Where the key was read, for `--print-config`. */
+    readonly from: { readonly file: string } | { readonly env: string };
+    /** 64 hex digits. Never log it (`withoutSecrets` in `print.ts`). */
+    readonly secret: string;
+  }[];
+  /** What is done with a record that is not encrypted. */
+  readonly plain: "refuse" | "accept";
 }
 
 /** Who holds the locks of resources. */
@@ -81,6 +97,12 @@ export interface TracingConfig {
   /** 0 to 1. */
   readonly sample: number;
   readonly serviceName: string;
+}
+
+/** What one caller may take. Each is counted per process. */
+export interface QuotasConfig {
+  /** `undefined`: as many as it likes. */
+  readonly newKeys: { readonly perSecond: number; readonly burst: number } | undefined;
 }
 
 /** The port for operators. */

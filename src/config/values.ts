@@ -102,6 +102,34 @@ export function keyPrefixFault(prefix: string): string | undefined {
     : "must be 1 to 64 visible ASCII characters, without spaces and without { } * ? [ ] \\";
 }
 
+/** Empty: nobody is asked. */
+export function authorizeFault(url: string): string | undefined {
+  const fault = url === "" ? undefined : askedUrlFault(url);
+  return fault && `${fault}, or empty for nobody`;
+}
+
+/** A server that the gateway asks itself: no user, and nothing that would not be sent. */
+function askedUrlFault(url: string): string | undefined {
+  const plain = /^https?:\/\/[!-~]+$/u.test(url) && !/[<>"\\@#]/u.test(url);
+  return plain && URL.canParse(url)
+    ? undefined
+    : "must be an http:// or https:// URL without @ and #";
+}
+
+export function jwksFault(url: string): string | undefined {
+  if (/^file:[^\0]+$/u.test(url)) return undefined;
+  return askedUrlFault(url) === undefined
+    ? undefined
+    : "must be an http:// or https:// URL without @ and #, or file: and a path";
+}
+
+/** Of an issuer, an audience or the name of a claim. */
+export function claimValueFault(value: string): string | undefined {
+  return /^[!-~]{1,256}$/u.test(value)
+    ? undefined
+    : "must be 1 to 256 visible ASCII characters, without spaces";
+}
+
 /** What `--print-config` shows in place of a secret. */
 export const HIDDEN = "********";
 
@@ -114,6 +142,27 @@ export function adminTokenFault(token: string): string | undefined {
   return /^[!-~]{0,512}$/u.test(token)
     ? undefined
     : "must be at most 512 visible ASCII characters, without spaces";
+}
+
+/** Stands in the records, in the clear. */
+export function encryptionKeyIdFault(id: string): string | undefined {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/u.test(id)
+    ? undefined
+    : "must be 1 to 32 letters, digits, ., - or _, and begin with a letter or digit";
+}
+
+export function secretFileFault(path: string): string | undefined {
+  return path === "" || path.includes("\0") ? "must be the path of a file" : undefined;
+}
+
+/** The gateway's own variables are settings, and a name of that kind that is none is refused as a slip. */
+export function variableNameFault(name: string): string | undefined {
+  if (name.startsWith("IDEMPOTENCY_GATEWAY_")) {
+    return "must not begin with IDEMPOTENCY_GATEWAY_, which is for the gateway's settings";
+  }
+  return /^[A-Za-z_][A-Za-z0-9_]{0,127}$/u.test(name)
+    ? undefined
+    : "must be the name of an environment variable: letters, digits and _";
 }
 
 /** A metric label and part of a record's identity. */

@@ -180,6 +180,49 @@ export function scopeOf(headers: readonly HeaderPair[], scopeHeaders: readonly s
   return digest.end();
 }
 
+/** A claim of a verified token: its name, and its value as JSON, which tells `"1"` from `1`. */
+export type Claim = readonly [name: string, value: string];
+
+/**
+ * Digest of who a verified token names, 64 hex digits. Begins with a part that no header has, so that no choice of
+ * header values spells a token's scope.
+ */
+export function scopeOfClaims(issuer: string, claims: readonly Claim[]): string {
+  const digest = new Digest();
+  digest.add(undefined);
+  digest.add(issuer);
+  for (const [name, value] of claims) {
+    digest.add(name);
+    digest.add(value);
+  }
+  return digest.end();
+}
+
+/** The claims that name a caller, out of what a token says; `undefined` where one of them names nobody. */
+export function claimsIn(
+  payload: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): readonly Claim[] | undefined {
+  const claims: Claim[] = [];
+  for (const name of names) {
+    const value = Object.hasOwn(payload, name) ? payload[name] : undefined;
+    // A list has an order and a number beyond 2^53 has neighbours that read alike: neither names one caller.
+    const plain =
+      (typeof value === "string" && value !== "") ||
+      typeof value === "boolean" ||
+      Number.isSafeInteger(value);
+    if (!plain) return undefined;
+    claims.push([name, JSON.stringify(value)]);
+  }
+  return claims;
+}
+
+/** The token in an `Authorization` field (RFC 6750 §2.1), looked at no further. */
+export function bearerOf(headers: readonly HeaderPair[]): string | undefined {
+  const field = headers.find(([name]) => isNamed(name, "authorization"))?.[1] ?? "";
+  return /^bearer +([\w.~+/-]+=*) *$/i.exec(field)?.[1];
+}
+
 /**
  * SHA-256 over the length-prefixed scope and key, 64 hex digits. A key that is not taken from a header means something
  * only on its own route (`/things/7` and `/lamps/7` are two operations), so there the route's name is a third part.

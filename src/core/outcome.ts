@@ -25,6 +25,10 @@ export const PROBLEM_CODES = [
   "store-unavailable",
   "record-corrupt",
   "upstream-unreachable",
+  "credentials-invalid",
+  "quota-exceeded",
+  "replay-denied",
+  "access-unchecked",
   "request-invalid",
   "internal-error",
 ] as const;

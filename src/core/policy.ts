@@ -20,6 +20,17 @@ export interface KeyPolicy {
   readonly format: KeyFormat;
 }
 
+/** Whose tokens name the caller, and by which of their claims. */
+export interface JwtPolicy {
+  /** `http(s)://…` or `file:PATH`. */
+  readonly jwks: string;
+  readonly issuer: string;
+  readonly audience: string;
+  /** At least one. */
+  readonly claims: readonly string[];
+  readonly clockToleranceMs: number;
+}
+
 export interface FingerprintPolicy {
   readonly body: "raw" | "json";
   /** Lower-case names of further headers that are part of what is asked for. */
@@ -56,6 +67,12 @@ export interface ResourcePolicy {
     | undefined;
 }
 
+/** Who is asked before a caller is told what was recorded. */
+export interface AuthorizePolicy {
+  readonly url: string;
+  readonly timeoutMs: number;
+}
+
 export interface ReplayPolicy {
   /** Lower-case names of response headers that are not recorded. */
   readonly dropHeaders: readonly string[];
@@ -73,6 +90,8 @@ export interface ReplayPolicy {
   };
   /** `conflict`: 409 where the resource has been changed since by another write that went through the gateway. */
   readonly whenChanged: "replay" | "conflict";
+  /** `undefined`: nobody is asked. */
+  readonly authorize: AuthorizePolicy | undefined;
 }
 
 export interface RespondPolicy {
@@ -80,6 +99,15 @@ export interface RespondPolicy {
   readonly release: readonly number[];
   /** Upstream statuses that leave the outcome unknown. */
   readonly unknown: readonly number[];
+  /** `false`: of an answer only its status is recorded, and a retry is told that it cannot be replayed. */
+  readonly keepsAnswer: boolean;
+}
+
+/** Looking for requests without a key that the upstream executes more than once. */
+export interface DuplicatesPolicy {
+  readonly report: boolean;
+  /** How long after a request the same one counts as its duplicate. */
+  readonly windowMs: number;
 }
 
 export interface Policy {
@@ -92,7 +120,10 @@ export interface Policy {
   readonly key: KeyPolicy;
   /** Lower-case names of the headers whose values name the caller. */
   readonly scopeHeaders: readonly string[];
+  /** The caller is who its token says, and `scopeHeaders` is `authorization` alone. `undefined`: the headers' values. */
+  readonly scopeJwt: JwtPolicy | undefined;
   readonly fingerprint: FingerprintPolicy;
+  readonly duplicates: DuplicatesPolicy;
   readonly onInFlight: "reject" | "wait";
   /** Bound of `onInFlight: wait`, in milliseconds. */
   readonly waitTimeoutMs: number;

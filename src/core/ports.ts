@@ -9,6 +9,7 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
+  CorruptReason,
   HeaderPair,
   RecordedResponse,
   RecordState,
@@ -17,8 +18,6 @@ import type {
   UnknownReason,
   WriteAnswer,
 } from "./record.ts";
-
-// ---------------------------------------------------------------------------------------------------- the store
 
 /**
  * The four transitions of the line. Every call settles within the store's time-out; it rejects only with
@@ -123,9 +122,13 @@ export class StoreFull extends StoreUnavailable {
 export class RecordCorrupt extends Error {
   override readonly name = "RecordCorrupt";
   readonly code = "RECORD_CORRUPT";
-}
+  readonly reason: CorruptReason;
 
-// ------------------------------------------------------------------------------------------------- the upstream
+  constructor(message: string, options: { readonly reason?: CorruptReason } = {}) {
+    super(message);
+    this.reason = options.reason ?? "damaged";
+  }
+}
 
 export interface OutboundRequest {
   readonly method: string;
@@ -172,8 +175,6 @@ export interface Upstream {
   ): Promise<ForwardOutcome>;
 }
 
-// --------------------------------------------------------------------------------------------------- the client
-
 export type BodyRead =
   | { readonly kind: "body"; readonly bytes: Uint8Array }
   /** More than the limit. `read` is what was taken from the socket so far; the rest is still on it. */
@@ -191,6 +192,11 @@ export interface InboundRequest {
   /** The fields for the upstream: end-to-end fields, with the forwarding fields set. */
   readonly forwardHeaders: readonly HeaderPair[];
   readBody(limitBytes: number): Promise<BodyRead>;
+  /**
+   * In place of `readBody`, right behind handing the request to the tunnel: the body as it goes by. Takes nothing from
+   * it and holds nothing up; of one over the limit nothing is kept.
+   */
+  watchBody(limitBytes: number): Promise<BodyRead>;
   /** Aborts when the client hangs up or the gateway stops. Ends a duplicate's wait; never a call to the upstream. */
   readonly gone: AbortSignal;
 }
@@ -200,6 +206,8 @@ export interface Reply {
   readonly headers: readonly HeaderPair[];
   readonly body: Uint8Array | BodyStream;
 }
+
+type Fields = readonly HeaderPair[];
 
 export interface Client {
   /**
@@ -211,11 +219,7 @@ export interface Client {
    * Hands the request to the tunnel, with what was already read of its body. `told` is added to the reply's fields.
    * `fields` go to the upstream in the place of the request's own. Resolves when the exchange is over.
    */
-  pass(
-    read: Uint8Array | undefined,
-    told?: readonly HeaderPair[],
-    fields?: readonly HeaderPair[],
-  ): Promise<Passed>;
+  pass(read: Uint8Array | undefined, told?: Fields, fields?: Fields): Promise<Passed>;
 }
 
 /** `status` is 0 when the client left before there was one. */
@@ -223,8 +227,6 @@ export interface Passed {
   readonly status: number;
   readonly outcome: Extract<Outcome, "passed" | "upstream-unreachable" | "client-gone">;
 }
-
-// -------------------------------------------------------------------------------------------- time, chance, eyes
 
 export interface Clock {
   /** Milliseconds that never jump; only differences mean something. */
@@ -268,6 +270,12 @@ export interface ExchangeReport {
   readonly outcome: Outcome;
   /** What a shadow route would have answered. */
   readonly wouldBe?: Outcome | undefined;
+  /** Of a request without a key, where its route looks for duplicates: a digest of caller, route and fingerprint. */
+  readonly keylessId?: string | undefined;
+  /** How many like it have come before, each within the window of the one before; 0: it is the first. */
+  readonly repeats?: number | undefined;
+  /** How long ago the last of them came. */
+  readonly repeatedAfterMs?: number | undefined;
   readonly status: number;
   readonly recordId?: string | undefined;
   readonly fence?: number | undefined;

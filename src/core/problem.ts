@@ -105,6 +105,26 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
     detail:
       "Nothing was sent to the upstream, and the key is free. Send the request again with the same key.",
   },
+  "credentials-invalid": {
+    title: "The request does not say who it is from",
+    detail:
+      "Nothing was sent to the upstream. Send a valid bearer token in Authorization; a renewed token of the same caller finds its earlier requests again.",
+  },
+  "quota-exceeded": {
+    title: "Too many new idempotency keys",
+    detail:
+      "Nothing was sent to the upstream, and the key is not used. Send the same request again with the same key after the time in Retry-After.",
+  },
+  "replay-denied": {
+    title: "This caller may not be told the answer",
+    detail:
+      "The key has been used, and nothing is sent to the upstream again. Whoever decides about this caller's rights has refused to have it told what became of it.",
+  },
+  "access-unchecked": {
+    title: "It cannot be checked right now who may have this",
+    detail:
+      "Nothing was sent to the upstream and nothing is told of earlier requests. Send the request again with the same key after the time in Retry-After.",
+  },
   "request-invalid": {
     title: "The request is not acceptable",
     detail: "Correct the request and send it again.",

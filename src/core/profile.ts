@@ -26,6 +26,10 @@ const DEFAULT: Readonly<Record<ProblemCode, number>> = {
   "store-unavailable": 503,
   "record-corrupt": 503,
   "upstream-unreachable": 502,
+  "credentials-invalid": 401,
+  "quota-exceeded": 429,
+  "replay-denied": 403,
+  "access-unchecked": 503,
   "request-invalid": 400,
   "internal-error": 500,
 };
@@ -53,6 +57,9 @@ const SHOULD_RETRY: Partial<Readonly<Record<Outcome, boolean>>> = {
   "store-unavailable": true,
   "record-corrupt": true,
   "upstream-unreachable": true,
+  "access-unchecked": true,
+  "quota-exceeded": true,
+  "replay-denied": false,
 };
 
 /** `undefined`: the status itself says enough. */

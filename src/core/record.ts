@@ -18,6 +18,16 @@ export type UnknownReason = "timeout" | "reset" | "truncated" | "crash";
 
 export const UNKNOWN_REASONS: readonly UnknownReason[] = ["timeout", "reset", "truncated", "crash"];
 
+/** Why what is stored cannot be trusted; all but the first only where it is, or should be, encrypted. */
+export const CORRUPT_REASONS = [
+  "damaged",
+  "not-authentic",
+  "key-unknown",
+  "not-encrypted",
+] as const;
+
+export type CorruptReason = (typeof CORRUPT_REASONS)[number];
+
 /** What every record carries, whatever its state. Times are epoch milliseconds on the store's clock. */
 interface RecordBase {
   /** Its own record id, 64 hex digits: a read that finds another id here is an alarm, never a reply. */

@@ -2,7 +2,7 @@
  * What becomes of an upstream's answer: recorded, released, or unknown; and which of its header fields are kept.
  */
 import type { Policy } from "./policy.ts";
-import type { HeaderPair } from "./record.ts";
+import type { HeaderPair, RecordedResponse } from "./record.ts";
 import { TRACE_NOTE } from "./trace.ts";
 
 export type Verdict = "record" | "release" | "unknown";
@@ -47,6 +47,16 @@ export function headersToRecord(
     const field = name.toLowerCase();
     return field !== "date" && !dropHeaders.includes(field);
   });
+}
+
+/** What is kept of an answer; of a route that keeps none, how it ended and nothing else. */
+export function toRecord(
+  { status, headers, body }: RecordedResponse,
+  { respond, replay }: Pick<Policy, "respond" | "replay">,
+): RecordedResponse {
+  return respond.keepsAnswer
+    ? { status, headers: headersToRecord(headers, replay.dropHeaders), body }
+    : { status, headers: [], body: undefined };
 }
 
 /**

@@ -50,6 +50,6 @@ export type LockAnswer =
 export interface HeldLock {
   /** When the lease is over at the earliest, on the monotonic clock of this process. */
   readonly endsMs: number;
-  /** In the background; a lock that cannot be given back ends with its lease. */
+  /** In the background, again and again; a lock that cannot be given back ends with its lease. */
   release(): void;
 }

@@ -1,29 +1,37 @@
 /**
- * The first step of the line: route → key → body → fingerprint. Reads the whole body, bounded, before anything is
+ * The first step of the line: route → key → caller → body → fingerprint. Reads the whole body, bounded, before anything is
  * claimed, so that a slow uploader holds no key. Decides who passes, who is refused and who goes on; writes nothing.
  */
-import { fieldOf } from "../core/fields.ts";
-import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
+import type { Access } from "../core/access-ports.ts";
+import { fingerprintOf } from "../core/fingerprint.ts";
 import {
   keyFromBody,
   keyFromHeader,
   keyFromPath,
   keyFromQuery,
   recordId,
-  scopeOf,
   type KeyRead,
 } from "../core/key.ts";
-import type { ProblemCode } from "../core/outcome.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import {
+  JsonRefused,
+  type BodyRead,
+  type InboundRequest,
+  type JsonValue,
+  type ReadJson,
+} from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { nameResource, type NamedResource, type ResourceName } from "../core/resource-name.ts";
+import type { Refusal } from "./answer.ts";
+import { scopeFor } from "./caller.ts";
 import { isRead, type FindReads, type FindRoute, type RouteMatch } from "../core/route.ts";
+import { parse } from "./meaning.ts";
 
 export interface AdmitDeps {
   readonly findRoute: FindRoute;
   readonly findReads: FindReads;
   readonly readJson: ReadJson;
+  readonly access?: Access | undefined;
 }
 
 /** A request that is guarded: it may be claimed, or it changes a resource, or both. */
@@ -33,6 +41,8 @@ export interface Admitted {
   readonly target: string;
   readonly headers: readonly HeaderPair[];
   readonly body: Uint8Array;
+  /** Who the caller is, as a digest. */
+  readonly scope: string;
   /** The parsed body where the route needs its meaning. */
   readonly json: JsonValue | undefined;
   /** `undefined` where the request has no key and needs none, because its route guards a resource. */
@@ -51,15 +61,16 @@ export interface Keyed {
 /** Which record a request is about; nothing where its key is missing, invalid or in a body that was not read. */
 type Named = Partial<Pick<Keyed, "id" | "keyField">>;
 
-export interface Refusal {
-  readonly code: ProblemCode;
-  readonly detail?: string;
-}
-
 /** `read`: what was taken of the body, for the tunnel to send before the rest. */
 export type Admission =
   | { readonly kind: "admitted"; readonly policy: Policy; readonly admitted: Admitted }
   | { readonly kind: "pass"; readonly policy: Policy | undefined; readonly read?: Uint8Array }
+  /** Passed on at once, whatever `judge` makes of the body that has gone by. It never asks to watch again. */
+  | {
+      readonly kind: "watch";
+      readonly policy: Policy;
+      readonly judge: (body: BodyRead) => Judged | Promise<Judged>;
+    }
   /** A read of a resource whose writes are conditional: it gets the tag that they are judged by. */
   | { readonly kind: "read"; readonly policy: Policy }
   | {
@@ -70,6 +81,9 @@ export type Admission =
       readonly read?: Uint8Array;
     }
   | { readonly kind: "gone"; readonly policy: Policy };
+
+/** Never asks to watch. */
+type Judged = Exclude<Admission, { kind: "watch" }>;
 
 export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<Admission> {
   const [path, query] = splitTarget(request.target);
@@ -82,14 +96,51 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   const { policy } = match;
   const early = keyBeforeBody(request, match, query);
   const optional = early?.kind === "absent" && !policy.key.required;
-  if (optional && policy.resource === undefined) return { kind: "pass", policy };
+  if (optional && policy.resource === undefined) {
+    if (!policy.duplicates.report) return { kind: "pass", policy };
+    return { kind: "watch", policy, judge: (body) => judgeKeyless(policy, body) };
+  }
   if (early !== undefined && early.kind !== "key" && !optional) return refuseKey(policy, early);
-
-  const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
+  const begun = { request, match, early };
+  if (policy.mode === "shadow") {
+    // Who the caller is may be asked elsewhere, and nothing that is passed on waits for that.
+    const judge = async (body: BodyRead): Promise<Judged> =>
+      judgeBody(begun, await scopeFor(request, policy, deps.access), body, deps.readJson);
+    return { kind: "watch", policy, judge };
+  }
+  // Before the body, so that nobody's is read for a caller that is turned away.
+  const scope = await scopeFor(request, policy, deps.access);
+  if (typeof scope !== "string") return { kind: "refused", policy, refusal: scope };
   const body = await request.readBody(policy.limits.requestBytes);
+  return judgeBody(begun, scope, body, deps.readJson);
+}
+
+/** `read` only where it is the whole body. */
+function judgeKeyless(policy: Policy, body: BodyRead): Extract<Admission, { kind: "pass" }> {
+  return { kind: "pass", policy, ...(body.kind === "body" && { read: body.bytes }) };
+}
+
+/** What is known of a request before its body. */
+interface Begun {
+  readonly request: InboundRequest;
+  readonly match: RouteMatch;
+  /** `undefined`: the key is in the body. */
+  readonly early: KeyRead | undefined;
+}
+
+function judgeBody(
+  begun: Begun,
+  scope: string | Refusal,
+  body: BodyRead,
+  readJson: ReadJson,
+): Judged {
+  const { request, match, early } = begun;
+  const { policy } = match;
+  if (typeof scope !== "string") return { kind: "refused", policy, refusal: scope };
+  const named = early?.kind === "key" ? nameOf(request, policy, scope, early.key) : {};
   switch (body.kind) {
     case "body":
-      return admitBody(request, match, early, body.bytes, deps.readJson);
+      return admitBody({ ...begun, scope, named }, body.bytes, readJson);
     case "too-large":
       return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
     case "incomplete":
@@ -98,13 +149,11 @@ export async function admit(request: InboundRequest, deps: AdmitDeps): Promise<A
   }
 }
 
-function admitBody(
-  request: InboundRequest,
-  match: RouteMatch,
-  early: KeyRead | undefined,
-  body: Uint8Array,
-  readJson: ReadJson,
-): Admission {
+/** The same, with who has sent it and which record it names. */
+type Scoped = Begun & { readonly scope: string; readonly named: Named };
+
+function admitBody(begun: Scoped, body: Uint8Array, readJson: ReadJson): Judged {
+  const { request, match, early, scope, named } = begun;
   const { policy } = match;
   try {
     const json = parse(request, body, policy, readJson);
@@ -112,19 +161,18 @@ function admitBody(
     const optional = key.kind === "absent" && !policy.key.required;
     if (optional && policy.resource === undefined) return { kind: "pass", policy, read: body };
     if (key.kind !== "key" && !optional) return { ...refuseKey(policy, key), read: body };
-    const keyed = key.kind === "key" ? keyedOf(request, policy, key.key, body, json) : undefined;
+    const keyed = key.kind === "key" ? keyedOf(begun, key.key, body, json) : undefined;
     const resource = resourceOf(request, match, json);
     if (resource?.kind === "unnamed") {
       const { detail } = resource;
       return { kind: "refused", policy, refusal: { code: "resource-unnamed", detail }, read: body };
     }
     const { method, target, headers } = request;
-    const admitted = { policy, method, target, headers, body, json, keyed, resource };
+    const admitted = { policy, method, target, headers, body, scope, json, keyed, resource };
     return { kind: "admitted", policy, admitted };
   } catch (error) {
     if (!(error instanceof JsonRefused)) throw error;
     const detail = `The body is not acceptable JSON: ${error.message}. Send well-formed JSON without duplicate member names.`;
-    const named = early?.kind === "key" ? nameOf(request, policy, early.key) : {};
     return {
       kind: "refused",
       policy,
@@ -136,8 +184,7 @@ function admitBody(
 }
 
 function keyedOf(
-  request: InboundRequest,
-  policy: Policy,
+  { request, match: { policy }, scope }: Scoped,
   key: string,
   body: Uint8Array,
   json: JsonValue | undefined,
@@ -146,7 +193,7 @@ function keyedOf(
   const compared = policy.fingerprint.body === "json" ? json : undefined;
   return {
     key,
-    ...nameOf(request, policy, key),
+    ...nameOf(request, policy, scope, key),
     fingerprint: fingerprintOf(
       { method, target, headers, body, json: compared },
       policy.fingerprint,
@@ -165,8 +212,12 @@ function resourceOf(
   return nameResource(policy.resource.id, { method, path, query, parameters, json });
 }
 
-function nameOf(request: InboundRequest, policy: Policy, key: string): Required<Named> {
-  const scope = scopeOf(request.headers, policy.scopeHeaders);
+function nameOf(
+  request: InboundRequest,
+  policy: Policy,
+  scope: string,
+  key: string,
+): Required<Named> {
   return {
     id: recordId(scope, policy.key.source, policy.route, key),
     keyField: keyField(request, policy),
@@ -196,24 +247,6 @@ function keyInBody(json: JsonValue | undefined, policy: Policy): KeyRead {
   const { source, format } = policy.key;
   if (source.from !== "body" || json === undefined) return { kind: "absent" };
   return keyFromBody(json, source.pointers, format);
-}
-
-/** Parses where the route needs the meaning and the request says that it is JSON; anything else is compared as bytes. */
-function parse(
-  request: InboundRequest,
-  body: Uint8Array,
-  policy: Policy,
-  readJson: ReadJson,
-): JsonValue | undefined {
-  const wanted =
-    policy.fingerprint.body === "json" ||
-    policy.key.source.from === "body" ||
-    (policy.resource !== undefined && policy.resource.id.from !== "path");
-  // Coded bytes (gzip) are not decoded here: what inflates to a gigabyte must not do so before the claim.
-  const coded = fieldOf(request.headers, "content-encoding") !== undefined;
-  const isText = body.byteLength > 0 && !coded && isJson(mediaType(request.headers));
-  if (!wanted || !isText) return undefined;
-  return readJson(body);
 }
 
 function refuseKey(

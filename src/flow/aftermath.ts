@@ -3,11 +3,11 @@
  * Decides nothing about the answer, which is the upstream's by now.
  */
 import { fieldOf } from "../core/fields.ts";
-import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import { toRecord, verdictOn } from "../core/recordable.ts";
 import { RecordCorrupt, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
-import type { RecordedResponse, WriteAnswer } from "../core/record.ts";
+import type { WriteAnswer } from "../core/record.ts";
 import { nameLocation } from "../core/resource-name.ts";
 import { hasHappened, remember, type ResourceMemory, type WriteEnd } from "../core/resource.ts";
 import type { Attempt, Guarding } from "./attempt.ts";
@@ -53,7 +53,9 @@ export async function afterwards(
       others = false;
     }
     if (end.kind === "answered" && hasHappened(ready.memory, attempt, end)) {
-      const follow = () => followUp(guarding, attempt, ready.memory, end.response, deps);
+      const { status } = end.response;
+      const told = { status, location: locationIn(forwarded) };
+      const follow = () => followUp(guarding, attempt, ready.memory, told, deps);
       await nowOrLater(resource.id, endsMs, follow, deps);
     }
   } catch (error) {
@@ -86,21 +88,20 @@ async function followUp(
   { method, target, headers, rules, resource, policy }: Guarding,
   attempt: Attempt,
   before: ResourceMemory,
-  response: RecordedResponse,
+  { status, location }: { readonly status: number; readonly location: string | undefined },
   deps: FlowDeps,
 ): Promise<void> {
   if (method === "DELETE") {
     if (before.frees !== undefined) await freeSlot(before.frees, policy, deps);
     return;
   }
-  const location = fieldOf(response.headers, "location");
   const made =
     location === undefined
       ? undefined
       : nameLocation(location, pathOnly(target), fieldOf(headers, "host") ?? "upstream");
   if (made === undefined || made === resource.id) return;
   // RFC 9110 §15.3.2: the Location of a 201 is what was created; of any other answer it may be a mere report.
-  if (!rules.once && response.status !== 201) return;
+  if (!rules.once && status !== 201) return;
   const recalled = await recall(made, deps.store);
   if (!rules.once && recalled.memory.tombstone === undefined) return;
   // An id that was deleted and is given again: its thing is there, and a repeated DELETE must not be told otherwise.
@@ -109,6 +110,12 @@ async function followUp(
   const memory = { ...kept, ...(rules.once && { frees }), writer: attempt.writer };
   const answer = await writeMemory(made, recalled, memory, policy, deps.store);
   if (answer === "lost") deps.observer.lostWrite("remember");
+}
+
+/** Of the upstream's own answer: a route may keep nothing of it. */
+function locationIn(forwarded: ForwardOutcome): string | undefined {
+  const answer = forwarded.kind === "answered" ? forwarded.answer : forwarded;
+  return "headers" in answer ? fieldOf(answer.headers, "location") : undefined;
 }
 
 function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
@@ -122,8 +129,7 @@ function endOf(forwarded: ForwardOutcome, { policy }: Guarding): WriteEnd {
       const { status, headers } = forwarded.kind === "answered" ? forwarded.answer : forwarded;
       if (verdictOn(status, policy) === "unknown") return { kind: "unknown" };
       const body = forwarded.kind === "answered" ? forwarded.answer.body : undefined;
-      const kept = headersToRecord(headers, policy.replay.dropHeaders);
-      return { kind: "answered", response: { status, headers: kept, body } };
+      return { kind: "answered", response: toRecord({ status, headers, body }, policy) };
     }
   }
 }

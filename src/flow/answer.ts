@@ -36,7 +36,16 @@ export interface ProblemExtras {
   readonly original?: Original;
   readonly retryAfterS?: number;
   readonly expiresAtMs?: number;
+  /** The value of `WWW-Authenticate` (RFC 9110 §11.6.1). */
+  readonly challenge?: string;
 }
+
+/** Why a request is refused before anything is claimed. */
+export type Refusal = Pick<ProblemExtras, "detail" | "retryAfterS" | "challenge"> & {
+  readonly code: ProblemCode;
+  /** For the log, see `ExchangeReport`. */
+  readonly cause?: string;
+};
 
 const RESENT =
   "The request was sent to the upstream and its answer was lost, so it may have been executed. Sent again with the same key, it goes to the upstream again.";
@@ -55,6 +64,7 @@ export function problemAnswer(code: ProblemCode, about: About, extras: ProblemEx
   });
   const headers = [...rendered.headers, ...ownHeaders(code, about, extras.expiresAtMs)];
   if (extras.retryAfterS !== undefined) headers.push(["Retry-After", String(extras.retryAfterS)]);
+  if (extras.challenge !== undefined) headers.push(["WWW-Authenticate", extras.challenge]);
   headers.push(...retryHeaders(code));
   return { outcome: code, reply: { status: rendered.status, headers, body: rendered.body } };
 }

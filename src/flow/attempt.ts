@@ -3,7 +3,6 @@
  * to have made it. Nothing is read or written here.
  */
 import { contentOf, isJson, mediaType } from "../core/fingerprint.ts";
-import { scopeOf } from "../core/key.ts";
 import type { ResourcePolicy } from "../core/policy.ts";
 import { JsonRefused, type JsonValue, type ReadJson } from "../core/ports.ts";
 import { pathOnly } from "../core/problem.ts";
@@ -28,14 +27,14 @@ export function attemptOf(
   nowMs: number,
   { newToken, readJson }: Pick<FlowDeps, "newToken" | "readJson">,
 ): Attempt {
-  const { method, target, headers, body, keyed, policy, resource } = guarding;
+  const { method, target, headers, body, keyed, scope, resource } = guarding;
   const record = owned?.id ?? newToken();
   const createdAt = new Date(nowMs).toISOString();
   return {
     method,
     headers,
     record,
-    scope: scopeOf(headers, policy.scopeHeaders),
+    scope,
     content: contentOf(headers, body, meaningOf(guarding, readJson)),
     address: resource.address,
     writer: {

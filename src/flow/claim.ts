@@ -1,30 +1,41 @@
 /**
- * The claim, with its two complications: a lost reply is asked for once more with the same token, and a route with
- * `onInFlight: wait` holds the duplicate until the first request has settled. Nothing is sent from here.
+ * The claim, with its complications: a lost reply is asked for once more with the same token, a route with
+ * `onInFlight: wait` holds the duplicate until the first request has settled, and where the configuration says so the
+ * caller's quota and its rights stand around it (`allowed.ts`). Nothing is sent from here.
  */
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { RecordCorrupt, StoreUnavailable, type InboundRequest } from "../core/ports.ts";
 import { unknownPolicy } from "../core/route.ts";
 import type { Admitted, Keyed } from "./admit.ts";
+import { mayBeTold, withinQuota } from "./allowed.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
-import { releaseLater, type Owned } from "./later.ts";
+import { releaseLater } from "./later.ts";
 import { GIVING_BACK_MS, tryUntil } from "./lock.ts";
 import { release } from "./settle.ts";
 
-export type Claimed =
-  | { readonly kind: "granted"; readonly owned: Owned }
-  | Exclude<ClaimAnswer, { kind: "granted" }>
-  /** The store has lost the claim of a gateway that is still sending: its lock says so. */
-  | { readonly kind: "held-elsewhere" }
-  /** The store cannot be asked, so nothing may be sent. */
-  | { readonly kind: "unavailable"; readonly cause: string }
-  | { readonly kind: "corrupt" };
+type Claiming = Pick<Admitted, "policy" | "method" | "target" | "headers" | "scope">;
 
 export async function claim(
-  admitted: Pick<Admitted, "policy" | "method" | "target">,
+  admitted: Claiming,
+  keyed: Pick<Keyed, "id" | "fingerprint">,
+  inbound: Pick<InboundRequest, "gone">,
+  deps: FlowDeps,
+): Promise<Claimed> {
+  const { access } = deps;
+  if (access === undefined) return claimKey(admitted, keyed, inbound, deps);
+  const claimed = await withinQuota(admitted.scope, keyed.id, access.quota, deps, (waits) =>
+    claimKey(admitted, keyed, inbound, deps, waits),
+  );
+  return mayBeTold(admitted, claimed, access.rights);
+}
+
+async function claimKey(
+  admitted: Claiming,
   { id, fingerprint }: Pick<Keyed, "id" | "fingerprint">,
   inbound: Pick<InboundRequest, "gone">,
   deps: FlowDeps,
+  waits?: () => void,
 ): Promise<Claimed> {
   const { policy, method, target } = admitted;
   const request: Asking = {
@@ -42,10 +53,11 @@ export async function claim(
     const first = await ask(request, deps);
     if (first.kind !== "busy" || policy.onInFlight === "reject") return await confirm(first, deps);
     busy = first;
+    waits?.();
     const turn = await waitForTurn(request, first, policy.waitTimeoutMs, inbound.gone, deps);
     return await confirm(turn, deps);
   } catch (error) {
-    if (error instanceof RecordCorrupt) return { kind: "corrupt" };
+    if (error instanceof RecordCorrupt) return { kind: "corrupt", cause: error.reason };
     if (!(error instanceof StoreUnavailable)) throw error;
     // A duplicate that was waiting is known to be one: `bypass` must not send it beside the first request.
     return busy ?? { kind: "unavailable", cause: error.code };

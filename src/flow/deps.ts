@@ -1,4 +1,5 @@
 /** Everything that one exchange needs, handed over by the composition root. */
+import type { Access } from "../core/access-ports.ts";
 import type {
   ClaimStore,
   Clock,
@@ -13,6 +14,7 @@ import type { Cells, Locks } from "../core/resource-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";
 import type { ExchangeTrace } from "../core/trace.ts";
 import type { Latency } from "./latency.ts";
+import type { Duplicates } from "./sights.ts";
 
 export interface FlowDeps {
   readonly findRoute: FindRoute;
@@ -29,6 +31,9 @@ export interface FlowDeps {
   readonly latency: Latency;
   /** Of this exchange, where traces are kept. */
   readonly trace?: ExchangeTrace;
+  readonly duplicates: Duplicates;
+  /** What some route wants asked about its callers; `undefined` where none does. */
+  readonly access?: Access | undefined;
   readonly limits: {
     /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
     readonly leaseMs: number;

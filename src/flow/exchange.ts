@@ -15,12 +15,14 @@ import { admit, splitTarget, type Admission, type Admitted } from "./admit.ts";
 import { problemAnswer, type About, type Answer } from "./answer.ts";
 import { claim } from "./claim.ts";
 import type { FlowDeps } from "./deps.ts";
+import { passKeyless } from "./duplicates.ts";
+import { type Facts, newFacts } from "./facts.ts";
 import { forward } from "./forward.ts";
 import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
 import { readResource } from "./read.ts";
 import { release, settle } from "./settle.ts";
-import { shadow } from "./shadow.ts";
+import { passRefused, watch } from "./shadow.ts";
 import { refuseStale } from "./stale.ts";
 import {
   answerForwarded,
@@ -29,13 +31,6 @@ import {
   answerSettled,
   answerUngranted,
 } from "./tell.ts";
-
-/** What becomes known of an exchange on its way, besides its answer. One object, filled: copies cost 20 us a request. */
-type Facts = {
-  -readonly [
-    Fact in "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause"
-  ]: ExchangeReport[Fact];
-};
 
 /** How it ended. */
 type End = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe">;
@@ -49,14 +44,7 @@ export async function exchange(
   const startedMs = deps.clock.monotonicMs();
   const ended = deps.observer.began();
   try {
-    const facts: Facts = {
-      recordId: undefined,
-      fence: undefined,
-      claimMs: undefined,
-      upstreamMs: undefined,
-      settleMs: undefined,
-      cause: undefined,
-    };
+    const facts = newFacts();
     const { route, outcome, status, wouldBe } = await line(request, client, facts, deps);
     deps.observer.finished({
       route,
@@ -64,10 +52,13 @@ export async function exchange(
       path: shownPath(request, deps),
       outcome,
       wouldBe,
+      keylessId: facts.sight?.keylessId,
+      repeats: facts.sight?.repeats,
+      repeatedAfterMs: facts.sight?.repeatedAfterMs,
       status,
       recordId: facts.recordId,
       fence: facts.fence,
-      durationMs: deps.clock.monotonicMs() - startedMs,
+      durationMs: (facts.endedMs ?? deps.clock.monotonicMs()) - startedMs,
       claimMs: facts.claimMs,
       upstreamMs: facts.upstreamMs,
       settleMs: facts.settleMs,
@@ -94,25 +85,22 @@ async function line(
   const admission = await admit(request, deps);
   const route = admission.policy?.route ?? "none";
   if (admission.kind === "gone") return { route, outcome: "client-gone", status: 0 };
-  if (admission.kind === "pass") return { route, ...(await client.pass(admission.read)) };
+  if (admission.kind === "watch") return watch(admission, request, client, facts, deps);
+  if (admission.kind === "pass") {
+    const { outcome, status } = await passKeyless(admission, request, client, facts, deps);
+    return { route, outcome, status };
+  }
   if (admission.kind === "read") {
     const { outcome, reply } = await readResource(admission.policy, request, deps);
     await client.send(reply);
     return { route, outcome, status: reply.status };
   }
-  if (admission.policy.mode === "shadow" && isWhole(admission)) {
-    const { recordId, ...end } = await shadow(admission, client, deps);
-    facts.recordId = recordId;
-    return end;
+  if (admission.kind === "refused" && admission.policy.mode === "shadow") {
+    return passRefused(admission, client);
   }
   const { outcome, reply } = await serve(admission, request, facts, deps);
   await client.send(reply);
   return { route, outcome, status: reply.status };
-}
-
-/** A body that was read in part and will not come whole cannot be passed on, not even by a shadow. */
-function isWhole(admission: Extract<Admission, { kind: "admitted" | "refused" }>): boolean {
-  return admission.kind === "admitted" || admission.refusal.code !== "body-incomplete";
 }
 
 async function serve(
@@ -124,9 +112,10 @@ async function serve(
   const { policy } = admission;
   if (admission.kind === "refused") {
     const { refusal, named = {} } = admission;
-    const { code, detail } = refusal;
+    const { code, cause, ...extras } = refusal;
     facts.recordId = named.id;
-    return problemAnswer(code, { policy, ...named }, detail === undefined ? {} : { detail });
+    facts.cause = cause;
+    return problemAnswer(code, { policy, ...named }, extras);
   }
   const { admitted } = admission;
   const { keyed } = admitted;
@@ -142,6 +131,7 @@ async function serve(
   claimStep?.end({ result: claimed.kind });
   facts.claimMs = deps.clock.monotonicMs() - claiming;
   if (claimed.kind === "replay") linkTo(claimed.record, deps.trace);
+  if ("cause" in claimed) facts.cause = claimed.cause;
   if (claimed.kind === "granted") {
     const { owned } = claimed;
     const ended = await execute(admitted, owned, request, about, facts, deps);

@@ -3,7 +3,7 @@
  * answer, so a client that has seen a response can always get the same one again. Every write presents the claim's
  * token; losing is a normal answer.
  */
-import { headersToRecord, verdictOn } from "../core/recordable.ts";
+import { toRecord, verdictOn } from "../core/recordable.ts";
 import {
   RecordCorrupt,
   StoreFull,
@@ -79,8 +79,7 @@ async function settleAnswer(
     case "unknown":
       return markUnknown(owned, answer.status === 504 ? "timeout" : "reset", policy, deps);
     case "record": {
-      const headers = headersToRecord(answer.headers, policy.replay.dropHeaders);
-      const kept = { ...answer, headers };
+      const kept = toRecord(answer, policy);
       const noted = deps.trace === undefined ? kept : withTraceNote(kept, deps.trace.place);
       return complete(owned, noted, remembering, policy, deps);
     }

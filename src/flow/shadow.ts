@@ -1,6 +1,7 @@
 /**
- * A shadow route observes and reports, and changes nothing: the request goes through the tunnel whatever the claim
- * says, at the same time as the claim is asked. It keeps its observations under names that no enforcing route reads.
+ * A shadow route observes and reports, and changes nothing: the request goes through the tunnel at once, and what would
+ * have been said of it is found out beside that, from the body as it goes by. Neither waits for the other. It keeps its
+ * observations under names that no enforcing route reads.
  */
 import { verdictOn } from "../core/recordable.ts";
 import { shadowId } from "../core/key.ts";
@@ -11,52 +12,81 @@ import {
   StoreUnavailable,
   type Client,
   type ExchangeReport,
+  type InboundRequest,
   type Passed,
   type StoreOperation,
 } from "../core/ports.ts";
 import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
-import type { Admission, Admitted } from "./admit.ts";
-import { claim, type Claimed } from "./claim.ts";
+import type { Admission, Admitted, Keyed } from "./admit.ts";
+import { claim } from "./claim.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
+import { executedSight, sightOf } from "./duplicates.ts";
+import type { Facts } from "./facts.ts";
 import type { Owned } from "./later.ts";
 
-type ShadowEnd = Omit<ExchangeReport, "method" | "path" | "durationMs">;
+type ShadowEnd = Pick<ExchangeReport, "route" | "outcome" | "status" | "wouldBe">;
 
 const TOLD: readonly HeaderPair[] = [["Idempotency-Status", "shadow"]];
 
-export async function shadow(
-  admission: Extract<Admission, { kind: "admitted" | "refused" }>,
+/** What can be said of it without its body. */
+export async function passRefused(
+  { policy, refusal, read }: Extract<Admission, { kind: "refused" }>,
   client: Client,
+): Promise<ShadowEnd> {
+  const { status } = await client.pass(read, TOLD);
+  return { route: policy.route, outcome: "shadow", status, wouldBe: refusal.code };
+}
+
+/** Also for requests without a key, in whatever mode, whose duplicates are looked for. */
+export async function watch(
+  { policy, judge }: Extract<Admission, { kind: "watch" }>,
+  request: InboundRequest,
+  client: Client,
+  facts: Facts,
   deps: FlowDeps,
 ): Promise<ShadowEnd> {
-  const { policy } = admission;
   const { route } = policy;
-  if (admission.kind === "refused") {
-    const { status } = await client.pass(admission.read, TOLD);
-    return { route, outcome: "shadow", status, wouldBe: admission.refusal.code };
+  // DANGER: in this order and in one turn. What is passed on waits for nothing that is done here, least of all for the
+  // store; and the tunnel must have begun to read before somebody listens in.
+  const passing = client.pass(undefined, policy.mode === "shadow" ? TOLD : undefined);
+  const judged = await judge(await request.watchBody(policy.limits.requestBytes));
+  if (judged.kind === "pass") {
+    const sight = sightOf(judged, request, deps);
+    const { outcome, status } = await passing;
+    facts.sight = executedSight(sight, { outcome, status }, judged, deps);
+    return { route, outcome, status };
   }
-  const { admitted } = admission;
-  const { keyed } = admitted;
-  if (keyed === undefined) {
-    return { route, ...(await client.pass(admitted.body, TOLD)) };
+  if (judged.kind !== "admitted" || judged.admitted.keyed === undefined) {
+    const { status, outcome } = await passing;
+    if (outcome === "client-gone") return { route, outcome, status };
+    const refused = judged.kind === "refused" ? { wouldBe: judged.refusal.code } : {};
+    return { route, outcome: "shadow", status, ...refused };
   }
-  const id = shadowId(keyed.id);
-  // A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here.
-  const observing = claim(
-    { ...admitted, policy: { ...policy, onInFlight: "reject" } },
-    { ...keyed, id },
-    NEVER,
-    { ...deps, keyLocks: undefined },
-  );
-  const [passed, claimed] = await Promise.all([client.pass(admitted.body, TOLD), observing]);
+  const { admitted } = judged;
+  const keyed = { ...judged.admitted.keyed, id: shadowId(judged.admitted.keyed.id) };
+  const ending = passing.then(() => deps.clock.monotonicMs());
+  const claimed = await observe(admitted, keyed, deps);
+  const passed = await passing;
+  facts.recordId = keyed.id;
+  facts.endedMs = await ending;
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
   return {
     route,
     outcome: "shadow",
     status: passed.status,
     wouldBe: wouldBe(claimed, admitted),
-    recordId: id,
   };
+}
+
+/** A duplicate of an in-flight request passes at once, whatever the route would do when enforcing: no waiting here. */
+function observe(admitted: Admitted, keyed: Keyed, deps: FlowDeps): Promise<Claimed> {
+  const policy: Policy = { ...admitted.policy, onInFlight: "reject" };
+  return claim({ ...admitted, policy }, keyed, NEVER, {
+    ...deps,
+    keyLocks: undefined,
+    access: undefined,
+  });
 }
 
 const NEVER = { gone: new AbortController().signal };
@@ -111,5 +141,11 @@ function wouldBe(claimed: Claimed, admitted: Admitted): Outcome {
       return "store-unavailable";
     case "corrupt":
       return "record-corrupt";
+    case "over-quota":
+      return "quota-exceeded";
+    case "denied":
+      return "replay-denied";
+    case "unchecked":
+      return "access-unchecked";
   }
 }

@@ -14,7 +14,7 @@ import {
   type About,
   type Answer,
 } from "./answer.ts";
-import type { Claimed } from "./claim.ts";
+import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
 import type { Guarded, GuardRefusal } from "./guard.ts";
 import type { Settled } from "./settle.ts";
@@ -188,6 +188,14 @@ export function answerUngranted(
       return problemAnswer("store-unavailable", about, { retryAfterS: 1 });
     case "corrupt":
       return problemAnswer("record-corrupt", about);
+    case "over-quota":
+      return problemAnswer("quota-exceeded", about, {
+        retryAfterS: Math.max(1, Math.ceil(claimed.retryAfterMs / 1000)),
+      });
+    case "denied":
+      return problemAnswer("replay-denied", about);
+    case "unchecked":
+      return problemAnswer("access-unchecked", about, { retryAfterS: 1 });
   }
 }
 

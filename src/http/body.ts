@@ -1,8 +1,8 @@
 /**
- * Request bodies: read whole up to a limit and a time, or, where nobody wants the rest, taken off the socket a little
- * so that the answer is not lost. Knows no header but Content-Length; the parser has checked the framing.
+ * Request bodies: read whole up to a limit and a time; watched as they go by; or, where nobody wants the rest, taken off
+ * the socket a little so that the answer is not lost. Knows no header but Content-Length; the parser has checked the framing.
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { BodyRead } from "../core/ports.ts";
 
 /**
@@ -40,6 +40,39 @@ export function readBody(
     }, timeoutMs);
     if (req.destroyed) return onClose();
     req.on("data", onData).on("end", onEnd).on("close", onClose);
+  });
+}
+
+/**
+ * Listens to a body that somebody else reads, from this turn of the event loop on, and holds nothing up. Over the limit
+ * nothing is kept. What has not gone by whole when the answer is through is incomplete.
+ */
+export function watchBody(
+  req: IncomingMessage,
+  res: ServerResponse,
+  limitBytes: number,
+): Promise<BodyRead> {
+  return new Promise((resolve) => {
+    let chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (read: BodyRead): void => {
+      chunks = [];
+      req.off("data", onData).off("end", onEnd).off("close", onClose);
+      res.off("close", onClose);
+      resolve(read);
+    };
+    const tooLarge = (): void => settle({ kind: "too-large", read: new Uint8Array() });
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > limitBytes) tooLarge();
+    };
+    const onEnd = (): void => settle({ kind: "body", bytes: Buffer.concat(chunks, length) });
+    const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
+    if (Number(req.headers["content-length"] ?? 0) > limitBytes) return tooLarge();
+    if (req.destroyed) return onClose();
+    req.on("data", onData).on("end", onEnd).on("close", onClose);
+    res.on("close", onClose);
   });
 }
 

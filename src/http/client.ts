@@ -4,7 +4,7 @@
  */
 import type { Client, InboundRequest } from "../core/ports.ts";
 import type { HeaderPair } from "../core/record.ts";
-import { readBody } from "./body.ts";
+import { readBody, watchBody } from "./body.ts";
 import { inviteBody, sendProblem, sendReply, type Turn } from "./reply.ts";
 import type { ReadOn } from "./read-on.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -19,7 +19,7 @@ export interface CheckedHead {
 
 /** `gone` aborts when the connection ends before the answer is handed over; never because of a slow client. */
 export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number): InboundRequest {
-  const { req } = turn;
+  const { req, res } = turn;
   let gone: AbortSignal | undefined;
   return {
     method: req.method ?? "",
@@ -37,6 +37,7 @@ export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number)
       if (announced <= limitBytes) inviteBody(turn);
       return readBody(req, limitBytes, bodyTimeoutMs);
     },
+    watchBody: (limitBytes) => watchBody(req, res, limitBytes),
   };
 }
 

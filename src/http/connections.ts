@@ -33,6 +33,7 @@ export class Connections<L extends Lane> {
   /** In the order in which they came free. */
   #resting: Resting<L>[] = [];
   readonly #waiting = new Set<Caller<L>>();
+  #retired = false;
 
   constructor(limit: number, open: () => L) {
     this.#limit = limit;
@@ -50,7 +51,7 @@ export class Connections<L extends Lane> {
   /** The call is over; the connection is the next one's, or rests. */
   giveBack(lane: L): void {
     if (!this.#busy.delete(lane)) return;
-    if (lane.over) void lane.close();
+    if (lane.over || this.#retired) void lane.close();
     else this.#resting.push({ lane, sinceMs: performance.now() });
     this.#serve();
   }
@@ -58,6 +59,13 @@ export class Connections<L extends Lane> {
   /** It broke while nobody used it. */
   remove(lane: L): void {
     this.#resting = this.#resting.filter((each) => each.lane !== lane);
+  }
+
+  /** No connection rests any more: calls that begin yet get one, and it is closed behind them. */
+  retire(): void {
+    this.#retired = true;
+    for (const { lane } of this.#resting) void lane.close();
+    this.#resting = [];
   }
 
   /** Tells those who wait that there is none for them, and closes all there are. */

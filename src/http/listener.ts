@@ -15,14 +15,14 @@ import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
 import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, giveUp, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
-import { headOf, newScreen, type ScreenRules } from "./screen.ts";
+import { headOf, type Screen } from "./screen.ts";
 import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
 import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
 import { Work } from "./work.ts";
 
-export interface ListenerOptions extends ScreenRules, ServerLimits {
+export interface ListenerOptions extends ServerLimits {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
@@ -32,6 +32,8 @@ export interface ListenerOptions extends ScreenRules, ServerLimits {
   readonly bodyTimeoutMs: number;
   /** The value of NODE_OPTIONS: a parser made lenient there refuses to start. */
   readonly nodeOptions?: string;
+  /** Asked once for each request: they may be others for the next one. */
+  readonly terms: () => { readonly screen: Screen; readonly tunnel: Tunnel };
 }
 
 export interface Listener {
@@ -49,11 +51,10 @@ export type Handler = (request: InboundRequest, client: Client) => Promise<void>
 
 export function createListener(
   options: ListenerOptions,
-  tunnel: Tunnel,
   handler: Handler,
   observer: Observer,
 ): Listener {
-  return new HttpListener(options, tunnel, handler, observer);
+  return new HttpListener(options, handler, observer);
 }
 
 /**
@@ -62,10 +63,8 @@ export function createListener(
  */
 class HttpListener implements Listener {
   readonly #options: ListenerOptions;
-  readonly #tunnel: Tunnel;
   readonly #handler: Handler;
   readonly #observer: Observer;
-  readonly #screen: ReturnType<typeof newScreen>;
   readonly #peerOf: (socket: Socket) => Peer;
   readonly #server: Server;
   readonly #work = new Work((error) => this.#onBroken(error));
@@ -77,12 +76,10 @@ class HttpListener implements Listener {
   readonly #readOn = new ReadOn();
   draining = false;
 
-  constructor(options: ListenerOptions, tunnel: Tunnel, handler: Handler, observer: Observer) {
+  constructor(options: ListenerOptions, handler: Handler, observer: Observer) {
     this.#options = options;
-    this.#tunnel = tunnel;
     this.#handler = handler;
     this.#observer = observer;
-    this.#screen = newScreen(options);
     this.#peerOf = peerFinder(blocksOf(options.trustedProxies));
     this.#server = this.#newServer();
     this.#sockets = connectionsOf(this.#server);
@@ -173,7 +170,8 @@ class HttpListener implements Listener {
     const startedMs = performance.now();
     const turn = this.#newTurn(req, res, awaitsContinue);
     const head = headOf(req);
-    const screened = this.#screen(head);
+    const { screen, tunnel } = this.#options.terms();
+    const screened = screen(head);
     if (screened.kind === "refused") {
       this.#refuse(turn, screened, startedMs);
       return;
@@ -188,7 +186,7 @@ class HttpListener implements Listener {
     const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
     this.#work.add((becomeStream) => {
       const client = newClient(turn, request, {
-        tunnel: this.#tunnel,
+        tunnel,
         onStream: becomeStream,
         readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
@@ -271,7 +269,8 @@ class HttpListener implements Listener {
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
     const requestHead = headOf(req);
-    const screened = this.#screen(requestHead);
+    const { screen, tunnel } = this.#options.terms();
+    const screened = screen(requestHead);
     if (screened.kind === "refused") {
       this.#report(req, outcomeOf(screened), screened.status, startedMs);
       refuseSocket(socket, screened, [], req.method);
@@ -283,7 +282,7 @@ class HttpListener implements Listener {
       // A stream from the beginning: a handshake that was not finished has changed nothing.
       becomeStream();
       const outbound = { headers, target: screened.target };
-      const { status, outcome } = await this.#tunnel.upgrade(req, socket, head, outbound);
+      const { status, outcome } = await tunnel.upgrade(req, socket, head, outbound);
       this.#report(req, outcome, status, startedMs);
     });
   }

@@ -37,6 +37,8 @@ export type Screened =
       readonly detail: string;
     };
 
+export type Screen = (head: Head) => Screened;
+
 type Refused = Extract<Screened, { kind: "refused" }>;
 
 /** Node 20 silently keeps 1000 fields; none that matters may hide behind a limit. */
@@ -71,7 +73,7 @@ export function headOf(req: IncomingMessage): Head {
  * In an order that matters: what counts the fields comes before what reads one of them, and the target, of which
  * `Host` is a part, comes last. The first objection is told; a client corrects one thing at a time.
  */
-export function newScreen(rules: ScreenRules): (head: Head) => Screened {
+export function newScreen(rules: ScreenRules): Screen {
   const names = {
     keys: new Set(rules.keyHeaders),
     protected: new Set([...PROTECTED, ...rules.keyHeaders, ...rules.credentialHeaders]),

@@ -28,7 +28,7 @@ export interface UpstreamOptions {
   readonly connections: number;
 }
 
-export type UpstreamPool = Upstream & { close(): Promise<void> };
+export type UpstreamPool = Upstream & { close(): Promise<void>; retire(): void };
 
 export function createUpstream(options: UpstreamOptions): UpstreamPool {
   // One for all connections: it remembers TLS sessions, and a new connection then costs less.
@@ -44,6 +44,7 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
       closed
         ? Promise.resolve({ kind: "not-sent", status: 502, cause: "closed" })
         : new Promise((resolve) => new Call({ lanes, secure }, request, limits, resolve).start()),
+    retire: () => lanes.retire(),
     async close() {
       closed = true;
       await lanes.close();

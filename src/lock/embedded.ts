@@ -9,7 +9,7 @@
  */
 import { hash } from "node:crypto";
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
-import type { NewToken } from "../core/ports.ts";
+import type { Clock, NewToken } from "../core/ports.ts";
 import type { Cells, HeldLock, LockAnswer, Locks } from "../core/resource-ports.ts";
 import { Background } from "./background.ts";
 import { leaseEnd } from "./lease.ts";
@@ -17,8 +17,8 @@ import { leaseEnd } from "./lease.ts";
 export interface EmbeddedLocksOptions {
   readonly cells: Cells;
   readonly newToken: NewToken;
-  /** Milliseconds that never jump; `HeldLock.endsMs` is on this clock. */
-  readonly monotonicMs: () => number;
+  /** `HeldLock.endsMs` is on this clock. */
+  readonly clock: Clock;
 }
 
 /** What a lock's cell says; `leaseUntilMs` is on the store's clock, 0 where nobody holds it. */
@@ -32,10 +32,10 @@ const KEPT_MS = 60_000;
 /** 32 hex digits and the end of the lease. */
 const STATE = /^([0-9a-f]{32}) (\d{1,16})$/u;
 
-/** Every call settles as those of `cells` do: up to four of them, one after the other. */
+/** `tryLock` settles as calls of `cells` do: up to four of them, one after the other. */
 export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
-  const { cells, newToken, monotonicMs } = options;
-  const background = new Background();
+  const { cells, newToken, clock } = options;
+  const background = new Background(clock);
   let closed = false;
 
   /** A lost write says that the cell is another one by now: somebody's lock, or none, where its time has just run out. */
@@ -48,7 +48,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
 
   /** `undefined`: another write came between. */
   async function takeOnce(cellId: string, leaseMs: number): Promise<LockAnswer | undefined> {
-    const askedMs = monotonicMs();
+    const askedMs = clock.monotonicMs();
     const { cell, nowMs } = await cells.readCell(cellId);
     if (cell !== undefined && readState(cell.value).leaseUntilMs > nowMs) return { kind: "busy" };
     const token = newToken();
@@ -63,7 +63,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
       lock.release();
       throw error;
     }
-    if (lock.endsMs > monotonicMs()) return { kind: "held", lock };
+    if (lock.endsMs > clock.monotonicMs()) return { kind: "held", lock };
     lock.release();
     return { kind: "unavailable", cause: "The store answered after the lease was over." };
   }
@@ -75,7 +75,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
       release() {
         if (released) return;
         released = true;
-        background.run(() => giveBack(cellId, token));
+        background.insist(endsMs, () => giveBack(cellId, token));
       },
     };
   }
@@ -99,7 +99,7 @@ export function createEmbeddedLocks(options: EmbeddedLocksOptions): Locks {
     },
     async close() {
       closed = true;
-      await background.settled();
+      await background.close();
     },
   };
 }

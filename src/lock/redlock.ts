@@ -8,6 +8,7 @@
  */
 import type { Client, ExecutionStats, Lock } from "redlock";
 import { default as Redlock, ExecutionError, ResourceLockedError } from "redlock";
+import type { Clock } from "../core/ports.ts";
 import type { HeldLock, LockAnswer, Locks } from "../core/resource-ports.ts";
 import { Background } from "./background.ts";
 import { leaseEnd } from "./lease.ts";
@@ -29,8 +30,8 @@ export interface RedlockLocksOptions {
   readonly keyPrefix: string;
   /** `tryLock` settles within this many milliseconds. */
   readonly timeoutMs: number;
-  /** Milliseconds that never jump; `HeldLock.endsMs` is on this clock. */
-  readonly monotonicMs: () => number;
+  /** `HeldLock.endsMs` is on this clock. */
+  readonly clock: Clock;
 }
 
 /** A lock that could not be had takes two rounds, one to ask and one to give back what some servers have granted. */
@@ -38,25 +39,28 @@ const ROUNDS = 2;
 
 /** @throws Error when the number of nodes is even, because half of them could say yes and half no. */
 export function createRedlockLocks(options: RedlockLocksOptions): Locks {
-  const { keyPrefix, timeoutMs, monotonicMs } = options;
+  const { keyPrefix, timeoutMs, clock } = options;
   const nodes = options.connectNodes(Math.floor(timeoutMs / ROUNDS));
   if (nodes.length % 2 === 0) {
     for (const node of nodes) node.close();
     throw new Error(`Locks need an odd number of Redis servers, not ${nodes.length}.`);
   }
   const redlock = overNodes(nodes);
-  const background = new Background();
+  const background = new Background(clock);
   let closed = false;
 
   async function take(id: string, leaseMs: number): Promise<LockAnswer> {
     const wholeMs = Math.floor(leaseMs);
     // Before the call: every server starts to count later than this.
-    const endsMs = leaseEnd(monotonicMs(), wholeMs);
+    const endsMs = leaseEnd(clock.monotonicMs(), wholeMs);
     const asked = redlock.acquire([`${keyPrefix}l:{${id}}`], wholeMs);
     const answer = await inTime(timeoutMs, decide(asked, endsMs));
     if (answer !== undefined) return answer;
     // DANGER: it may be granted yet, nobody would know, and until the lease is over nobody else could have it.
-    background.run(async () => redlock.release(await asked));
+    background.run(async () => {
+      const late = await asked;
+      background.insist(endsMs, () => redlock.release(late));
+    });
     return { kind: "unavailable", cause: `No majority answered within ${timeoutMs} ms.` };
   }
 
@@ -67,7 +71,7 @@ export function createRedlockLocks(options: RedlockLocksOptions): Locks {
     } catch (error) {
       return refusal(error);
     }
-    if (endsMs > monotonicMs()) return { kind: "held", lock };
+    if (endsMs > clock.monotonicMs()) return { kind: "held", lock };
     lock.release();
     return { kind: "unavailable", cause: "A majority answered after the lease was over." };
   }
@@ -79,7 +83,7 @@ export function createRedlockLocks(options: RedlockLocksOptions): Locks {
       release() {
         if (released) return;
         released = true;
-        background.run(() => redlock.release(lock));
+        background.insist(endsMs, () => redlock.release(lock));
       },
     };
   }
@@ -91,7 +95,7 @@ export function createRedlockLocks(options: RedlockLocksOptions): Locks {
     },
     async close() {
       closed = true;
-      await background.settled();
+      await background.close();
       for (const node of nodes) node.close();
     },
   };

@@ -13,6 +13,9 @@ export const STORE_OPERATIONS: readonly StoreOperation[] = [
   "remember",
 ];
 
+/** All values of the label `result`: what came of reading the configuration again. */
+export const RELOAD_RESULTS = ["applied", "unchanged", "refused", "failed"] as const;
+
 /** The label of requests that no route has matched and the defaults guard. */
 const DEFAULT_ROUTE = "default";
 

@@ -25,6 +25,8 @@ export interface Log {
   event(level: EventLevel, message: string, fields?: EventFields): void;
   /** Broken machinery. `message` is a fixed text. */
   failure(message: string, error: unknown): void;
+  /** From here on. */
+  setLevel(level: LogLevel): void;
 }
 
 export interface LogOptions {
@@ -45,6 +47,7 @@ const LEVELS: Partial<Readonly<Record<Outcome, EventLevel>>> = {
   "not-recorded": "warn",
   "store-unavailable": "warn",
   "upstream-unreachable": "warn",
+  "access-unchecked": "warn",
   "record-corrupt": "error",
   "internal-error": "error",
 };
@@ -72,6 +75,9 @@ export function createLog(options: LogOptions): Log {
     failure(message, error) {
       logger.error({ error: describeError(error) }, printable(message, MAX_TEXT_CHARS));
     },
+    setLevel(level) {
+      logger.level = level;
+    },
   };
 }
 
@@ -87,6 +93,9 @@ function exchangeFields(report: ExchangeReport) {
     wouldBe: report.wouldBe,
     status: report.status,
     recordId: report.recordId,
+    keylessId: report.keylessId,
+    repeats: report.repeats,
+    repeatedAfterMs: rounded(report.repeatedAfterMs),
     fence: report.fence,
     durationMs: rounded(report.durationMs),
     claimMs: rounded(report.claimMs),

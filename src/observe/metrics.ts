@@ -1,6 +1,6 @@
 /**
  * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus.
- * The only file that knows prom-client. Labels come from configuration and from fixed lists alone, so that no request
+ * Labels come from configuration and from fixed lists alone, so that no request
  * can add a series: nothing here takes a label value that a caller chose. Collecting from workers is `cluster.ts`.
  */
 import {
@@ -10,11 +10,18 @@ import {
   Gauge,
   Histogram,
   Registry,
-} from "prom-client";
+} from "./prom-client.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
-import { UNKNOWN_REASONS } from "../core/record.ts";
+import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
+import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
+import {
+  AGGREGATORS,
+  EXCHANGE_BUCKETS_SECONDS,
+  MISNAMED_DEFAULTS,
+  STORE_BUCKETS_SECONDS,
+} from "./scales.ts";
 
 /** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
 export interface Exposition {
@@ -28,43 +35,14 @@ export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 export interface Metrics extends Observer {
   /** One call to the store, in seconds. `ok` is false when it rejected. */
   storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
+  /** By which configuration this process serves from now on. What earlier ones called their routes stays known. */
+  serves(digest: string, routes: readonly string[]): void;
+  /** What was read of the store was refused. */
+  damagedRecord(reason: CorruptReason): void;
   exposition(): Promise<Exposition>;
   /** For the primary of a cluster, see `sumSnapshots`. */
   snapshot(): Promise<Snapshot>;
 }
-
-/** From a replay out of a local store to an upstream at its deadline. */
-const EXCHANGE_BUCKETS_SECONDS = [
-  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
-];
-/** From LMDB in memory to a Redis that is about to time out (250 ms unless configured). */
-const STORE_BUCKETS_SECONDS = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
-];
-
-/**
- * Gauges that prom-client calls `…_total`, which Prometheus keeps for counters. The same numbers stand, by type, in
- * the metrics of the same names without `_total`.
- */
-const MISNAMED_DEFAULTS = [
-  "nodejs_active_handles_total",
-  "nodejs_active_requests_total",
-  "nodejs_active_resources_total",
-];
-
-/**
- * How process metrics of several workers become one, where prom-client's own choice says little: an average of
- * percentiles is no percentile, so the worst worker stands for all; and the oldest worker says since when.
- */
-const AGGREGATORS: ReadonlyMap<string, "max" | "min"> = new Map([
-  ["process_start_time_seconds", "min"],
-  ["nodejs_eventloop_lag_seconds", "max"],
-  ["nodejs_eventloop_lag_mean_seconds", "max"],
-  ["nodejs_eventloop_lag_stddev_seconds", "max"],
-  ["nodejs_eventloop_lag_p50_seconds", "max"],
-  ["nodejs_eventloop_lag_p90_seconds", "max"],
-  ["nodejs_eventloop_lag_p99_seconds", "max"],
-]);
 
 export interface MetricsOptions {
   /** Of the gateway; the label of `idempotency_gateway_build_info`. */
@@ -90,16 +68,22 @@ export function createMetrics(options: MetricsOptions): Metrics {
     aggregator: "first",
   }).set({ version: options.version, node: process.version }, 1);
 
-  const routes = routeLabels(options.routes);
+  const configuration = configurationMetric(registry);
+  const keyless = keylessMetrics(registry);
+  const routes = new Set(routeLabels(options.routes));
   const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
-  initialise(routes, outcomes, store);
+  initialise(routes, outcomes, keyless, store);
 
   return {
     began() {
       exchanges.inFlight.inc();
       return () => exchanges.inFlight.dec();
     },
-    finished: (report) => countExchange(exchanges, routeLabel(report.route), report),
+    finished(report) {
+      const route = routeLabel(report.route);
+      countExchange(exchanges, route, report);
+      keyless.count(route, report);
+    },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
     unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
@@ -107,6 +91,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
       store.duration.observe({ operation }, seconds);
       if (!ok) store.errors.inc({ operation });
     },
+    serves(digest, names) {
+      configuration.reset();
+      configuration.set({ digest }, 1);
+      const fresh = names.filter((name) => !routes.has(name));
+      for (const name of fresh) routes.add(name);
+      initialiseRoutes(fresh, outcomes, keyless);
+    },
+    damagedRecord: (reason) => store.damaged.inc({ reason }),
     exposition: () => expositionOf(registry),
     snapshot: () => snapshotOf(registry),
   };
@@ -192,20 +184,48 @@ function storeMetrics(registry: Registry) {
       labelNames: ["operation"],
       registers,
     }),
+    damaged: new Counter({
+      name: "idempotency_gateway_damaged_records_total",
+      help: "Reads of the store that were refused because what stands there cannot be trusted.",
+      labelNames: ["reason"],
+      registers,
+    }),
   };
+}
+
+/** Summed over the workers: how many of them serve by which. */
+function configurationMetric(registry: Registry) {
+  return new Gauge({
+    name: "idempotency_gateway_config_info",
+    help: "Processes that serve by the configuration of this digest.",
+    labelNames: ["digest"],
+    registers: [registry],
+    aggregator: "sum",
+  });
 }
 
 /** A counter that appears with its first event has no `increase()` for it: what alerts watch starts at 0. */
 function initialise(
   routes: ReadonlySet<string>,
   outcomes: ReturnType<typeof outcomeMetrics>,
+  keyless: KeylessMetrics,
   store: ReturnType<typeof storeMetrics>,
 ): void {
   for (const operation of STORE_OPERATIONS) {
     outcomes.lostWrites.inc({ operation }, 0);
     store.errors.inc({ operation }, 0);
   }
+  for (const reason of CORRUPT_REASONS) store.damaged.inc({ reason }, 0);
+  initialiseRoutes(routes, outcomes, keyless);
+}
+
+function initialiseRoutes(
+  routes: Iterable<string>,
+  outcomes: ReturnType<typeof outcomeMetrics>,
+  keyless: KeylessMetrics,
+): void {
   for (const route of routes) {
+    keyless.initialise(route);
     for (const reason of UNKNOWN_REASONS) outcomes.unknown.inc({ route, reason }, 0);
   }
 }

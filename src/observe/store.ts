@@ -1,21 +1,32 @@
 /**
- * A store that is measured: how long the transitions take and how often they fail. Answers and errors pass
- * through unchanged, and so does everything else that a store does.
+ * A store that is measured: how long the transitions take, how often they fail, and how often what is read cannot be
+ * trusted. Answers and errors pass through unchanged, and so does everything else that a store does.
  */
-import type { Store, StoreOperation } from "../core/ports.ts";
+import { RecordCorrupt, type Store, type StoreOperation } from "../core/ports.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** `store` with its transitions counted in `metrics`. Delegates, so that stores may be classes with private state. */
-export function observeStore(store: Store, metrics: Pick<Metrics, "storeCall">): Store {
+export function observeStore(
+  store: Store,
+  metrics: Pick<Metrics, "storeCall" | "damagedRecord">,
+): Store {
   async function timed<T>(operation: StoreOperation, call: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
     let ok = false;
     try {
-      const answer = await call();
+      const answer = await trusted(call);
       ok = true;
       return answer;
     } finally {
       metrics.storeCall(operation, (performance.now() - startMs) / 1000, ok);
+    }
+  }
+  async function trusted<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof RecordCorrupt) metrics.damagedRecord(error.reason);
+      throw error;
     }
   }
   return {
@@ -25,11 +36,11 @@ export function observeStore(store: Store, metrics: Pick<Metrics, "storeCall">):
     release: (id, token) => timed("release", () => store.release(id, token)),
     markUnknown: (id, token, reason, retentionMs) =>
       timed("mark-unknown", () => store.markUnknown(id, token, reason, retentionMs)),
-    inspect: (id) => store.inspect(id),
+    inspect: (id) => trusted(() => store.inspect(id)),
     list: (query) => store.list(query),
     forget: (id) => store.forget(id),
     resolve: (id, outcome, retentionMs) => store.resolve(id, outcome, retentionMs),
-    readCell: (id) => store.readCell(id),
+    readCell: (id) => trusted(() => store.readCell(id)),
     writeCell: (id, value, revision, retentionMs) =>
       timed("remember", () => store.writeCell(id, value, revision, retentionMs)),
     watch: (id) => store.watch(id),

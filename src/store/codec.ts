@@ -3,26 +3,20 @@
  *
  *     head     version (1 byte) ‖ length of the fields (4) ‖ length of the answer (4) ‖ id (32) ‖ fingerprint (32) ‖
  *              token (16) ‖ msgpack of the named fields below
- *     answer   seal of the body (16) ‖ msgpack [status, [[name, value], …], body length or nil]; only behind a
- *              completed head
+ *     answer   seal of the body (16) ‖ msgpack [status, [[name, value], …], body length or nil], or, where answers are
+ *              encrypted, msgpack [key id, that list encrypted]; only behind a completed head
  *     seal     over head and answer (16), see seal.ts
- *     body     as it is, to the end
+ *     body     as it is, or encrypted, to the end
  *
  * The digests stand in front as raw bytes because Lua's cmsgpack knows no binary type; `scripts/record.lua` reads and
  * writes the same layout, and seals without touching the body. Nothing read here is trusted: whatever does not add up
  * is `RecordCorrupt`, never a reply.
  */
-import { validateHeaderName, validateHeaderValue } from "node:http";
 import { Packr } from "msgpackr";
-import { RecordCorrupt } from "../core/ports.ts";
-import type {
-  HeaderPair,
-  RecordedResponse,
-  RecordSummary,
-  StoredRecord,
-  UnknownReason,
-} from "../core/record.ts";
-import { UNKNOWN_REASONS } from "../core/record.ts";
+import type { HeaderPair, RecordedResponse, RecordSummary, StoredRecord } from "../core/record.ts";
+import { asCount, asHeader, asReason, asText, corrupt } from "./codec-values.ts";
+import { cipherFor, cipherNamed, noKeys, refusePlain, SEALED_BYTES } from "./encryption.ts";
+import type { Keyring, Place, PlaceCipher } from "./encryption.ts";
 import { SEAL_BYTES, sealOf } from "./seal.ts";
 
 /** Rises when the layout changes; a store never guesses at a version that it does not know. */
@@ -36,18 +30,43 @@ const FIELDS_AT = 89;
 
 const packr = new Packr({ useRecords: false, int64AsType: "number" });
 
-/** The whole value of a record. */
-export function encodeRecord(record: StoredRecord): Buffer {
+/** The whole value of a record. `keyring` undefined: nothing is encrypted. */
+export function encodeRecord(record: StoredRecord, keyring?: Keyring): Buffer {
   const response = record.state === "completed" ? record.response : undefined;
-  const answer = response === undefined ? Buffer.alloc(0) : encodeAnswer(response);
+  if (response === undefined) {
+    const head = encodeHead(record, 0);
+    return Buffer.concat([head, sealOf(head)]);
+  }
+  const { answer, body } = encodeAnswer(record, response, keyring);
   const head = encodeHead(record, answer.length);
-  return Buffer.concat([head, answer, sealOf(head, answer), response?.body ?? Buffer.alloc(0)]);
+  return Buffer.concat([head, answer, sealOf(head, answer), body ?? Buffer.alloc(0)]);
 }
 
-/** Status, headers and body length, with the seal of the body, as they stand between the head and the seal. */
-export function encodeAnswer({ status, headers, body }: RecordedResponse): Buffer {
+/** What an answer belongs to: the token is one claim's alone, so no other claim of the same key can be told it. */
+type Claimed = Pick<StoredRecord, "id" | "token">;
+
+const placeOf = ({ id, token }: Claimed): Place => ["record", id, token];
+
+/** Status, headers and body length, with the seal of the body, as they stand between head and seal; and the body. */
+export function encodeAnswer(
+  claimed: Claimed,
+  { status, headers, body }: RecordedResponse,
+  keyring?: Keyring,
+): { readonly answer: Buffer; readonly body: Uint8Array | undefined } {
   const packed = packr.pack([status, headers, body === undefined ? null : body.length]);
-  return Buffer.concat([sealOf(body ?? Buffer.alloc(0)), packed]);
+  if (keyring === undefined) {
+    return { answer: Buffer.concat([sealOf(body ?? Buffer.alloc(0)), packed]), body };
+  }
+  const cipher = cipherFor(keyring, placeOf(claimed));
+  const sealed = cipher.seal("answer", packed);
+  const hidden = body && cipher.seal(bodyOf(sealed), body);
+  const answer = [sealOf(hidden ?? Buffer.alloc(0)), packr.pack([cipher.keyId, sealed])];
+  return { answer: Buffer.concat(answer), body: hidden };
+}
+
+/** A body opens only behind the status and the headers that it was sealed with: their nonce is in its name. */
+function bodyOf(sealedAnswer: Uint8Array): string {
+  return `body of ${Buffer.from(sealedAnswer).toString("base64", 0, 12)}`;
 }
 
 function encodeHead(record: StoredRecord, answerLength: number): Buffer {
@@ -94,25 +113,26 @@ function integer(value: number): number | bigint {
  * Reads a whole value that was stored for `id`.
  * @throws RecordCorrupt when any part of it is not what a store wrote for this id.
  */
-export function decodeRecord(id: string, bytes: Uint8Array): StoredRecord {
-  const { base, response } = readHeads(id, bytes);
+export function decodeRecord(id: string, bytes: Uint8Array, keyring?: Keyring): StoredRecord {
+  const { base, response } = readHeads(id, bytes, keyring);
   if (base.state !== "completed") return base;
   if (response === undefined) return { ...base, response: undefined };
-  const { status, headers, bodyLength, bodySeal, rest } = response;
-  if (rest.length !== (bodyLength ?? 0)) throw corrupt("its body is not as long as it says");
+  const { status, headers, bodyLength, bodySeal, rest, opened } = response;
+  const added = opened === undefined || bodyLength === undefined ? 0 : SEALED_BYTES;
+  if (rest.length !== (bodyLength ?? 0) + added)
+    throw corrupt("its body is not as long as it says");
   if (!sealOf(rest).equals(bodySeal)) throw corrupt("its body is not what was sealed");
-  return {
-    ...base,
-    response: { status, headers, body: bodyLength === undefined ? undefined : rest },
-  };
+  if (bodyLength === undefined) return { ...base, response: { status, headers, body: undefined } };
+  const body = opened === undefined ? rest : opened.cipher.open(opened.bodyPart, rest);
+  return { ...base, response: { status, headers, body } };
 }
 
 /**
  * Reads a value without its body; whether the body's bytes follow makes no difference.
  * @throws RecordCorrupt as `decodeRecord`.
  */
-export function decodeSummary(id: string, bytes: Uint8Array): RecordSummary {
-  const { base, response } = readHeads(id, bytes);
+export function decodeSummary(id: string, bytes: Uint8Array, keyring?: Keyring): RecordSummary {
+  const { base, response } = readHeads(id, bytes, keyring);
   if (base.state !== "completed") return base;
   if (response === undefined) return { ...base, response: undefined, replayable: false };
   const { status, headers, bodyLength } = response;
@@ -121,6 +141,16 @@ export function decodeSummary(id: string, bytes: Uint8Array): RecordSummary {
     response: { status, headers, body: undefined },
     replayable: bodyLength !== undefined,
   };
+}
+
+/**
+ * Reads what a value says before its answer, which is not looked at and reads as none: an operator may forget a record
+ * that no key opens any more.
+ * @throws RecordCorrupt as `decodeRecord`, of what stands before the answer.
+ */
+export function decodeBare(id: string, bytes: Uint8Array): StoredRecord {
+  const { base } = readBase(id, bytes);
+  return base.state === "completed" ? { ...base, response: undefined } : base;
 }
 
 type BareRecord =
@@ -133,12 +163,25 @@ interface ReadResponse {
   readonly bodyLength: number | undefined;
   readonly bodySeal: Buffer;
   readonly rest: Uint8Array;
+  /** What opens the body; `undefined` where nothing was encrypted. */
+  readonly opened: { readonly cipher: PlaceCipher; readonly bodyPart: string } | undefined;
 }
 
 function readHeads(
   id: string,
   bytes: Uint8Array,
+  keyring: Keyring | undefined,
 ): { readonly base: BareRecord; readonly response: ReadResponse | undefined } {
+  const { base, answer, rest } = readBase(id, bytes);
+  if (answer === undefined) return { base, response: undefined };
+  return { base, response: readResponse(base, answer, rest, keyring) };
+}
+
+/** `answer` is undefined where there is none; `rest` is what stands behind the seal. */
+function readBase(
+  id: string,
+  bytes: Uint8Array,
+): { readonly base: BareRecord; readonly answer: Buffer | undefined; readonly rest: Buffer } {
   const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (value.length <= FIELDS_AT) throw corrupt("it is too short");
   if (value[0] !== FORMAT_VERSION) throw corrupt("its format version is not known");
@@ -153,13 +196,13 @@ function readHeads(
     throw corrupt("it is not what was sealed");
   }
   const base = readFields(id, value, unpack(value.subarray(FIELDS_AT, answerAt)));
+  const rest = value.subarray(bodyAt);
   if (answerAt === sealAt) {
-    if (value.length > bodyAt) throw corrupt("something stands behind it");
-    return { base, response: undefined };
+    if (rest.length > 0) throw corrupt("something stands behind it");
+    return { base, answer: undefined, rest };
   }
   if (base.state !== "completed") throw corrupt("it carries an answer before it is completed");
-  const answer = value.subarray(answerAt, sealAt);
-  return { base, response: readResponse(answer, value.subarray(bodyAt)) };
+  return { base, answer: value.subarray(answerAt, sealAt), rest };
 }
 
 function unpack(packed: Buffer): unknown {
@@ -199,8 +242,15 @@ function readFields(id: string, value: Buffer, fields: unknown): BareRecord {
   }
 }
 
-function readResponse(answer: Buffer, rest: Uint8Array): ReadResponse {
-  const head = unpack(answer.subarray(SEAL_BYTES));
+function readResponse(
+  claimed: Claimed,
+  answer: Buffer,
+  rest: Uint8Array,
+  keyring: Keyring | undefined,
+): ReadResponse {
+  const shown = unpack(answer.subarray(SEAL_BYTES));
+  const opened = openAnswer(claimed, shown, keyring);
+  const head = opened === undefined ? shown : unpack(opened.packed);
   if (!Array.isArray(head) || head.length !== 3) throw corrupt("its answer is not status to body");
   const [status, headers, length] = head as unknown[];
   if (asCount(status, 100) > 999) throw corrupt("its status is not one");
@@ -211,40 +261,19 @@ function readResponse(answer: Buffer, rest: Uint8Array): ReadResponse {
     bodyLength: length === null ? undefined : asCount(length, 0),
     bodySeal: answer.subarray(0, SEAL_BYTES),
     rest,
+    opened,
   };
 }
 
-/** A stored CR or LF would split the replay in two (RFC 9112 §11.1), so each field is judged again on its way out. */
-function asHeader(pair: unknown): HeaderPair {
-  if (!Array.isArray(pair) || pair.length !== 2) throw corrupt("a header is not name and value");
-  const [name, value] = pair as unknown[];
-  const text = { name: asText(name), value: asText(value) };
-  try {
-    validateHeaderName(text.name);
-    validateHeaderValue(text.name, text.value);
-  } catch {
-    // Node's error quotes the value, which may be a cookie.
-    throw corrupt("a header is not valid");
+/** `undefined`: the answer is not encrypted, and need not be. Two members where a plain answer has three. */
+function openAnswer(claimed: Claimed, shown: unknown, keyring: Keyring | undefined) {
+  if (!Array.isArray(shown) || shown.length !== 2) {
+    if (keyring?.plain === "refuse") throw refusePlain();
+    return undefined;
   }
-  return [text.name, text.value];
-}
-
-function asCount(value: unknown, least: number): number {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
-  throw corrupt("a number is not a whole one in range");
-}
-
-function asText(value: unknown): string {
-  if (typeof value === "string") return value;
-  throw corrupt("a text is not one");
-}
-
-function asReason(value: unknown): UnknownReason {
-  const reason = UNKNOWN_REASONS.find((known) => known === value);
-  if (reason === undefined) throw corrupt("its reason is not known");
-  return reason;
-}
-
-function corrupt(why: string): RecordCorrupt {
-  return new RecordCorrupt(`The stored record cannot be read: ${why}.`);
+  const [keyId, sealed] = shown as unknown[];
+  if (!Buffer.isBuffer(sealed)) throw corrupt("what is encrypted are not bytes");
+  if (keyring === undefined) throw noKeys();
+  const cipher = cipherNamed(keyring, asText(keyId), placeOf(claimed));
+  return { cipher, packed: cipher.open("answer", sealed), bodyPart: bodyOf(sealed) };
 }

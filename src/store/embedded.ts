@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
-import type { ListPage, ListQuery, Store } from "../core/ports.ts";
+import type { Store } from "../core/ports.ts";
 import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
@@ -18,14 +18,15 @@ import {
   decideMarkUnknown,
   decideRelease,
 } from "../core/record.ts";
-import { decodeRecord, encodeRecord } from "./codec.ts";
+import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
+import { listPage } from "./embedded-list.ts";
+import type { Keyring } from "./encryption.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
 import { identityOf, lost, Room } from "./embedded-room.ts";
 import { SettleHub } from "./signal.ts";
-import { pageOf, readListed } from "./summary.ts";
 
 /** Carries the ids of settled records between the workers of a host; the caller supplies it. */
 export interface SettleBus {
@@ -44,6 +45,8 @@ export interface EmbeddedStoreOptions {
   readonly bus?: SettleBus;
   /** `identityOf` the files that the other processes have opened: no others are opened, and none are made. */
   readonly identity?: string;
+  /** Left out: recorded answers are stored as they are. */
+  readonly keyring?: Keyring;
 }
 
 /** How soon a waiter looks again when another process, without a bus, may have settled the record. */
@@ -68,7 +71,7 @@ interface Databases {
 
 /** @throws StoreUnavailable naming the directory, when it cannot be opened. */
 export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
-  const { dir, timeoutMs, now = Date.now, bus, identity } = options;
+  const { dir, timeoutMs, now = Date.now, bus, identity, keyring } = options;
   if (identity !== undefined && identityOf(dir) !== identity) throw new StoreUnavailable(lost(dir));
   const databases = openDatabases(dir);
   const { env } = databases;
@@ -84,13 +87,14 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     id: string,
     decide: (stored: StoredRecord | undefined, nowMs: number) => Decision<Answer>,
     bodyBytes?: number,
+    decode: typeof decodeRecord = decodeRecord,
   ): Promise<Answer> {
     const decision = await transact(() => {
       const bytes = records.getBinary(id);
-      const stored = bytes === undefined ? undefined : decodeRecord(id, bytes);
+      const stored = bytes === undefined ? undefined : decode(id, bytes, keyring);
       // The clock is read with the write lock held: a call that waited for the lock must not judge by an old time.
       const decided = decide(stored, now());
-      write(databases.records, id, stored, decided);
+      write(databases.records, id, stored, decided, keyring);
       return decided;
     }, bodyBytes);
     if (decision.change.kind !== "keep") {
@@ -127,10 +131,10 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     inspect: (id) =>
       read(() => {
         const bytes = records.getBinary(id);
-        return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes), now());
+        return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes, keyring), now());
       }),
-    list: (query) => read(() => listPage(records, query, now())),
-    forget: (id) => change(id, decideForget),
+    list: (query) => read(() => listPage(records, query, now(), keyring)),
+    forget: (id) => change(id, decideForget, undefined, decodeBare),
     resolve: (id, outcome, retentionMs) =>
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
@@ -244,6 +248,7 @@ function write<Answer>(
   id: string,
   stored: StoredRecord | undefined,
   { change }: Decision<Answer>,
+  keyring: Keyring | undefined,
 ): void {
   if (change.kind === "keep") return;
   if (stored !== undefined) expiry.removeSync([stored.expiresAtMs, id]);
@@ -251,7 +256,7 @@ function write<Answer>(
     values.removeSync(id);
     return;
   }
-  values.putSync(id, encodeRecord(change.record));
+  values.putSync(id, encodeRecord(change.record, keyring));
   expiry.putSync([change.record.expiresAtMs, id], NOTHING);
 }
 
@@ -259,17 +264,6 @@ function write<Answer>(
 function sweepBoth({ records, cells }: Databases, nowMs: number): number {
   const swept = sweepBatch(records, nowMs, SWEEP_BATCH);
   return swept === SWEEP_BATCH ? swept : swept + sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
-}
-
-function listPage(records: Database<Buffer, string>, query: ListQuery, nowMs: number): ListPage {
-  const { limit, cursor } = query;
-  // The cursor is the last id; `!` sorts right behind it and before every longer or greater id.
-  const start = cursor === undefined ? {} : { start: `${cursor}!` };
-  const page = [...records.getRange({ ...start, limit })];
-  const listed = page.map(({ key, value }) => readListed(key, value, nowMs));
-  const last = page.at(-1);
-  const more = last !== undefined && page.length === limit;
-  return { ...pageOf(listed, query), ...(more && { cursor: last.key }) };
 }
 
 /** Only our own errors leave this room: LMDB's may name paths and keys. */

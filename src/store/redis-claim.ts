@@ -8,6 +8,7 @@ import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
 import { decodeRecord, decodeSummary } from "./codec.ts";
 import { within } from "./deadline.ts";
+import type { Keyring } from "./encryption.ts";
 import { asBytes, asNumber, unexpected } from "./redis-call.ts";
 import type { Reply, RunScript } from "./redis-call.ts";
 import type { ServerClock } from "./redis-clock.ts";
@@ -26,11 +27,12 @@ export function claimer(
   clock: ServerClock,
   timeoutMs: number,
   confirmation: Confirmation | undefined,
+  keyring: Keyring | undefined,
 ): (request: ClaimRequest) => Promise<ClaimAnswer> {
   return async (request) => {
     const startedMs = performance.now();
     const reply = await within(timeoutMs, askInTime(request, startedMs));
-    const answer = readClaim(request.id, reply);
+    const answer = readClaim(request.id, reply, keyring);
     if (answer.kind === "granted" && confirmation !== undefined) {
       const { confirm, replicas } = confirmation;
       const leftMs = timeoutMs + replicas.timeoutMs - (performance.now() - startedMs);
@@ -75,7 +77,7 @@ async function confirmed(confirm: Confirm, { id, token }: ClaimRequest): Promise
   }
 }
 
-function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
+function readClaim(id: string, { word, data }: Reply, keyring: Keyring | undefined): ClaimAnswer {
   switch (word) {
     case "late":
       // It was too long on its way, and the caller has another try.
@@ -83,19 +85,19 @@ function readClaim(id: string, { word, data }: Reply): ClaimAnswer {
     case "granted":
       return { kind: "granted", fence: asNumber(data[0]) };
     case "mismatch": {
-      const record = summaryAsOf(decodeSummary(id, asBytes(data[0])), asNumber(data[1]));
+      const record = summaryAsOf(decodeSummary(id, asBytes(data[0]), keyring), asNumber(data[1]));
       if (record !== undefined) return { kind: "mismatch", record };
       break;
     }
     case "replay": {
-      const record = decodeRecord(id, asBytes(data[0]));
+      const record = decodeRecord(id, asBytes(data[0]), keyring);
       if (record.state === "completed") return { kind: "replay", record };
       break;
     }
     case "busy":
     case "unknown": {
       const nowMs = asNumber(data[1]);
-      const record = asOf(decodeRecord(id, asBytes(data[0])), nowMs);
+      const record = asOf(decodeRecord(id, asBytes(data[0]), keyring), nowMs);
       if (word === "busy" && record?.state === "in-flight") return { kind: word, record, nowMs };
       if (word === "unknown" && record?.state === "unknown") return { kind: word, record };
       break;

@@ -15,6 +15,7 @@ import type {
 import { asOf } from "../core/record.ts";
 import { decodeRecord, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
+import type { Keyring } from "./encryption.ts";
 import { asBytes, asNumber, oneOf, scriptRunner, unexpected } from "./redis-call.ts";
 import type { Line, RunScript } from "./redis-call.ts";
 import { redisCells } from "./redis-cells.ts";
@@ -45,6 +46,8 @@ export interface RedisStoreOptions {
    * does not close it. Not with Cluster.
    */
   readonly replicas?: ReplicaWait;
+  /** Left out: recorded answers are stored as they are. */
+  readonly keyring?: Keyring;
 }
 
 /**
@@ -52,7 +55,7 @@ export interface RedisStoreOptions {
  * @throws Error when the URL cannot be used; the message names no secret.
  */
 export function createRedisStore(options: RedisStoreOptions): Store {
-  const { timeoutMs, keyPrefix, replicas } = options;
+  const { timeoutMs, keyPrefix, replicas, keyring } = options;
   const address = parseRedisUrl(options.url);
   if (replicas !== undefined && address.where.kind === "cluster") {
     throw new Error("Waiting for replicas is not possible with Redis Cluster.");
@@ -82,19 +85,19 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
-  const listPage = lister(client, keyPrefix, (id) => listed(run, id));
+  const listPage = lister(client, keyPrefix, (id) => listed(run, id, keyring));
 
   return {
-    claim: claimer(run, clock, timeoutMs, confirmation),
+    claim: claimer(run, clock, timeoutMs, confirmation, keyring),
     complete: (id, token, response, retentionMs) =>
-      complete(run, id, bytesOf(token), response, retentionMs),
+      complete(run, { id, token }, response, retentionMs, keyring),
     release: async (id, token) =>
       oneOf<WriteAnswer>(await run("release", id, bytesOf(token)), "done", "lost"),
     markUnknown: async (id, token, reason, retentionMs) => {
       const reply = await run("markUnknown", id, bytesOf(token), reason, retentionMs);
       return oneOf<WriteAnswer>(reply, "done", "lost");
     },
-    inspect: (id) => inspect(run, id),
+    inspect: (id) => inspect(run, id, keyring),
     list: (query) => bounded(timeoutMs, listPage, query),
     forget: async (id) =>
       oneOf<ForgetAnswer>(await run("forget", id), "done", "absent", "in-flight"),
@@ -124,13 +127,14 @@ const bytesOf = (hex: string): Buffer => Buffer.from(hex, "hex");
 /** Two scripts, because only the small one may write where memory is full. */
 async function complete(
   run: RunScript,
-  id: string,
-  token: Buffer,
+  claimed: { readonly id: string; readonly token: string },
   response: RecordedResponse,
   retentionMs: number,
+  keyring: Keyring | undefined,
 ): Promise<CompleteAnswer> {
-  const { body } = response;
-  const answer = encodeAnswer(response);
+  const { id } = claimed;
+  const token = bytesOf(claimed.token);
+  const { answer, body } = encodeAnswer(claimed, response, keyring);
   const { word, data } =
     body === undefined
       ? await run("completeBare", id, token, retentionMs, answer)
@@ -140,16 +144,21 @@ async function complete(
   throw unexpected(word);
 }
 
-async function inspect(run: RunScript, id: string): Promise<StoredRecord | undefined> {
+async function inspect(
+  run: RunScript,
+  id: string,
+  keyring: Keyring | undefined,
+): Promise<StoredRecord | undefined> {
   const { word, data } = await run("inspect", id, "whole");
   if (word === "absent") return undefined;
-  return asOf(decodeRecord(id, asBytes(data[0])), asNumber(data[1]));
+  return asOf(decodeRecord(id, asBytes(data[0]), keyring), asNumber(data[1]));
 }
 
-async function listed(run: RunScript, id: string): Promise<Listed> {
+async function listed(run: RunScript, id: string, keyring: Keyring | undefined): Promise<Listed> {
   try {
     const { word, data } = await run("inspect", id, "summary");
-    return word === "absent" ? undefined : readListed(id, asBytes(data[0]), asNumber(data[1]));
+    if (word === "absent") return undefined;
+    return readListed(id, asBytes(data[0]), asNumber(data[1]), keyring);
   } catch (error) {
     return damageOf(id, error);
   }

@@ -3,14 +3,20 @@ import { RecordCorrupt, type ListPage, type ListQuery } from "../core/ports.ts";
 import type { RecordSummary } from "../core/record.ts";
 import { asOf, summarise } from "../core/record.ts";
 import { decodeSummary } from "./codec.ts";
+import type { Keyring } from "./encryption.ts";
 
 /** A stored value of a page: `undefined` where its time is over. */
 export type Listed = RecordSummary | { readonly damaged: string } | undefined;
 
 /** Reads one stored value; what is no record is told, and hides no other. */
-export function readListed(id: string, bytes: Uint8Array, nowMs: number): Listed {
+export function readListed(
+  id: string,
+  bytes: Uint8Array,
+  nowMs: number,
+  keyring: Keyring | undefined,
+): Listed {
   try {
-    return summaryAsOf(decodeSummary(id, bytes), nowMs);
+    return summaryAsOf(decodeSummary(id, bytes, keyring), nowMs);
   } catch (error) {
     return damageOf(id, error);
   }

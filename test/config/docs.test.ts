@@ -5,6 +5,8 @@ import { join } from "node:path";
 import t from "tap";
 import { parse } from "yaml";
 import {
+  DEFAULT_ENCRYPTION,
+  DEFAULT_JWT,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
   DEFAULT_RESOURCE,
@@ -39,7 +41,8 @@ void t.test("the defaults in the rows are the defaults in the code", (t) => {
   const builtIn = {
     ...DEFAULTS,
     ...DEFAULT_POLICY,
-    store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS },
+    store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS, encryption: DEFAULT_ENCRYPTION },
+    scope: { ...DEFAULT_POLICY.scope, jwt: DEFAULT_JWT },
     resource: DEFAULT_RESOURCE,
   };
   let compared = 0;

@@ -38,20 +38,27 @@ void t.test("the built-in policy is the documented one", (t) => {
       format: "any",
     },
     scopeHeaders: ["authorization", "x-api-key"],
+    scopeJwt: undefined,
     fingerprint: { body: "raw", headers: [], ignore: [] },
+    duplicates: { report: false, windowMs: 10_000 },
     onInFlight: "reject",
     waitTimeoutMs: 30_000,
     onStoreError: "reject",
     onUnknown: "by-method",
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1_048_576, responseBytes: 1_048_576 },
-    respond: { release: [401, 407, 408, 421, 425, 429, 503], unknown: [502, 504] },
+    respond: {
+      release: [401, 407, 408, 421, 425, 429, 503],
+      unknown: [502, 504],
+      keepsAnswer: true,
+    },
     replay: {
       dropHeaders: [],
       status: new Map(),
       as: "recorded",
       conflict: { status: 409, body: "problem" },
       whenChanged: "replay",
+      authorize: undefined,
     },
     resource: undefined,
     docsUrl: undefined,
@@ -123,7 +130,10 @@ void t.test("respond moves statuses between released, unknown and recorded", (t)
     {},
     { respond: { release: [502, 500], unknown: [503], record: [429, 504] } },
   );
-  t.strictSame(moved.respond, { release: [401, 407, 408, 421, 425, 500, 502], unknown: [503] });
+  const release = [401, 407, 408, 421, 425, 500, 502];
+  t.strictSame(moved.respond, { release, unknown: [503], keepsAnswer: true });
+  const never = routeOf({ respond: { record: [429] } }, { respond: { record: "never" } });
+  t.match(never.respond, { release: [401, 407, 408, 421, 425, 429, 503], keepsAnswer: false });
   t.end();
 });
 
@@ -131,6 +141,18 @@ void t.test("header names are compared in lower case, a key's name is kept as wr
   const policy = routeOf({}, { key: { name: "X-Key" }, scope: { headers: ["X-TENANT"] } });
   t.strictSame(policy.key.source, { from: "header", name: "X-Key" });
   t.strictSame(policy.scopeHeaders, ["x-tenant"]);
+  t.end();
+});
+
+void t.test("a route's own scope takes the place of the one it inherits", (t) => {
+  const jwt = { jwks: "file:/keys", issuer: "a", audience: "b" };
+  const inherited = { scope: { jwt } };
+  const full = { ...jwt, claims: ["sub"], clockToleranceMs: 30_000 };
+  t.match(routeOf(inherited, {}), { scopeJwt: full, scopeHeaders: ["authorization"] });
+  const narrower = routeOf(inherited, { scope: { jwt: { claims: ["tenant"] } } });
+  t.strictSame(narrower.scopeJwt, { ...full, claims: ["tenant"] });
+  const byHeader = routeOf(inherited, { scope: { headers: ["X-Tenant"] } });
+  t.match(byHeader, { scopeJwt: undefined, scopeHeaders: ["x-tenant"] });
   t.end();
 });
 

@@ -11,9 +11,14 @@ const directory = mkdtempSync(join(tmpdir(), "gateway-print-"));
 t.teardown(() => rmSync(directory, { recursive: true }));
 const file = join(directory, "gateway.yaml");
 
+const KEYS = {
+  RECORDS_KEY: "caca".repeat(16),
+  OLD_KEY: `${Buffer.alloc(32, 0xca).toString("base64")}\n`.replace("ysr", "ysq"),
+};
+
 function load(yaml: string, env: NodeJS.ProcessEnv = {}): GatewayConfig {
   writeFileSync(file, yaml);
-  const loaded = loadConfig(["--config", file], env);
+  const loaded = loadConfig(["--config", file], { ...KEYS, ...env });
   if (loaded.kind !== "run") throw new Error(JSON.stringify(loaded));
   return loaded.config;
 }
@@ -25,19 +30,22 @@ store:
   url: "rediss://gateway:canary-password@127.0.0.1:6380/1?sentinelPassword=canary-parameter"
   lease: 5m
   replicas: { wait: 2, timeout: 70ms }
+  encryption: { keys: [{ id: b, env: RECORDS_KEY }, { id: a, env: OLD_KEY }], plain: accept }
 admin: { token: canary-token }
 locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
+quotas: { newKeys: { perSecond: 5 } }
 workers: 3
 defaults:
   mode: shadow
   profile: stripe
   status: { keyMissing: 422, bodyInvalid: 400, preconditionFailed: 409, conflict: 403 }
   key: { from: query, name: idem, required: true }
+  duplicates: { report: true, window: 1m }
   onUnknown: block
   respond: { release: [502], unknown: [500], record: [503, 429] }
   docsUrl: https://docs.example/keys?a=b
-  replay: { conflictStatus: 422 }
+  replay: { conflictStatus: 422, authorize: "https://auth.example/may?x=1", authorizeTimeout: 300ms }
 routes:
   - name: bookings
     match: { methods: [POST], path: /bookings }
@@ -46,7 +54,7 @@ routes:
     scope: { headers: [] }
     onInFlight: wait
     waitTimeout: 5s
-    replay: { status: { 201: 200 }, dropHeaders: [Set-Cookie] }
+    replay: { status: { 201: 200 }, dropHeaders: [Set-Cookie], authorize: "" }
   - name: objects
     match: { path: "/objects/:id" }
     key: { from: path, name: id, required: false }
@@ -58,12 +66,19 @@ routes:
     docsUrl: ""
   - name: slots
     match: { path: /slots }
+    respond: { record: never }
+    key: { required: true }
+    scope: { jwt: { jwks: "https://issuer.example/keys", issuer: a, audience: b, claims: [tenant, sub] } }
     mode: enforce
     resource: { id: { pointers: [/date, /slot] }, serialize: reject, once: true }
   - name: things
     match: { methods: [PUT], path: /things }
     mode: enforce
     resource: { id: { template: "/things/{id}" }, put: create-only }
+  - name: static
+    match: { path: /static }
+    mode: off
+    duplicates: { report: false }
 `;
 
 void t.test("what is printed is read back to the same configuration", (t) => {
@@ -82,7 +97,7 @@ void t.test("what is printed is read back to the same configuration", (t) => {
 
 void t.test("--print-config prints the file's own words, flags and environment applied", (t) => {
   writeFileSync(file, EVERYTHING);
-  const loaded = loadConfig(["--config", file, "--print-config", "--workers=5"], {});
+  const loaded = loadConfig(["--config", file, "--print-config", "--workers=5"], KEYS);
   if (loaded.kind !== "print") return t.fail(JSON.stringify(loaded));
   t.match(loaded.text, "\nworkers: 5\n");
   t.match(loaded.text, "\n  timeout: 90s\n");
@@ -94,7 +109,9 @@ void t.test("--print-config prints the file's own words, flags and environment a
 void t.test("no secret is in what is printed, and it says where one is hidden", (t) => {
   const config = load(EVERYTHING);
   const text = printConfig(config) + JSON.stringify(withoutSecrets(config));
-  t.notMatch(text, /canary/u);
+  t.notMatch(text, /canary|caca|ysq|ysr/u);
+  t.match(text, "        env: RECORDS_KEY\n", "where a key is, is no secret");
+  t.equal(config.store.encryption?.keys[0]?.secret, KEYS.RECORDS_KEY);
   t.match(text, "rediss://gateway:********@127.0.0.1:6380/1?sentinelPassword=********");
   t.match(text, /token: "?\*{8}"?\n/u);
   t.match(config.admin.token, "canary-token", "the configuration itself keeps it");

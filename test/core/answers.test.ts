@@ -35,6 +35,10 @@ t.test("each situation has its status in each profile", async (t) => {
     ["store-unavailable", 503, 503, 503],
     ["record-corrupt", 503, 503, 503],
     ["upstream-unreachable", 502, 502, 502],
+    ["credentials-invalid", 401, 401, 401],
+    ["quota-exceeded", 429, 429, 429],
+    ["replay-denied", 403, 403, 403],
+    ["access-unchecked", 503, 503, 503],
     ["request-invalid", 400, 400, 400],
     ["internal-error", 500, 500, 500],
   ];
@@ -57,11 +61,11 @@ function told(value: boolean | undefined): ProblemCode[] {
 t.test("who must not retry is told so, and who should as well", async (t) => {
   t.same(told(false), [
     ...["key-reused", "outcome-unknown", "not-replayable", "conflict", "stale"],
-    "precondition-failed",
+    ...["precondition-failed", "replay-denied"],
   ]);
   t.same(told(true), [
     ...["in-flight", "resource-locked", "store-unavailable", "record-corrupt"],
-    "upstream-unreachable",
+    ...["upstream-unreachable", "quota-exceeded", "access-unchecked"],
   ]);
 });
 
@@ -138,7 +142,7 @@ t.test(
     for (const status of [200, 201, 204, 301, 304, 400, 403, 404, 409, 422, 500, 501, 505, 599]) {
       t.equal(verdictOn(status, policy), "record", `${status}`);
     }
-    const own = newPolicy({ respond: { release: [404], unknown: [500] } });
+    const own = newPolicy({ respond: { release: [404], unknown: [500], keepsAnswer: true } });
     t.same([404, 500, 503].map((status) => verdictOn(status, own)), ["release", "unknown", "record"]); // prettier-ignore
   },
 );

@@ -1,13 +1,13 @@
 /**
- * docs/deploying.md, the way by hand: its commands are taken out of the page and run as they stand, in a network of their
- * own, where the usual ports are free; only its directory is another one, and Prometheus scrapes each second. Also, that the
- * links of the pages on deploying and on alerts lead somewhere.
+ * docs/deploying.md, the way by hand, and docs/adopting.md: their commands are taken out of the pages and run as they stand,
+ * in a network of their own, where the usual ports are free; only the directory is another one, and Prometheus scrapes each
+ * second. Also, that the links of these pages, and of those on alerts and reloading, lead somewhere.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
-import t from "tap";
+import t, { type Test } from "tap";
 import { ROOT } from "../support/bundled.ts";
 import { endWith } from "../support/child.ts";
 import { tempDir } from "../support/gateway.ts";
@@ -21,6 +21,19 @@ t.before(() => {
     execFileSync(join(ROOT, "test/support", script), { stdio: ["ignore", "ignore", "inherit"] });
   }
 });
+
+/** Runs it with process ids of their own: what the shell has started in the background ends with it. */
+async function shell(q: Test, script: string): Promise<string> {
+  const child = spawn(
+    "unshare",
+    ["--map-root-user", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script],
+    { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] },
+  );
+  const over = endWith(q, child);
+  const said = await text(child.stdout);
+  await over;
+  return said;
+}
 
 /** The commands of the section, without what they print, in order. */
 function blocks(): readonly string[] {
@@ -61,21 +74,7 @@ t.test("the commands do what the page says, from the start to the retry that run
     look,
     settle.replace("charges.ts 3000 &", `charges.ts 3000 &\n${charges}`),
   ].join("\n");
-  const child = spawn(
-    "unshare",
-    // With process ids of their own: what the shell has started in the background ends with it.
-    [
-      ...["--map-root-user", "--net", "--pid", "--fork", "--kill-child"],
-      ...["bash", "-c", script.replaceAll("/tmp/gateway-demo", dir)],
-    ],
-    {
-      cwd: ROOT,
-      stdio: ["ignore", "pipe", "ignore"],
-    },
-  );
-  const over = endWith(t, child);
-  const said = await text(child.stdout);
-  await over;
+  const said = await shell(t, script.replaceAll("/tmp/gateway-demo", dir));
   const statuses = [...said.matchAll(/^Idempotency-Status: (\S+)/gm)].map(([, word]) => word);
   t.same(statuses, ["executed", "replayed", "executed"]);
   t.match(said, '{"status":"ready"}');
@@ -90,6 +89,36 @@ t.test("the commands do what the page says, from the start to the retry that run
   );
 });
 
+/** What differs each time: digests, and how long something took. */
+const settled = (printed: string): string =>
+  printed.replace(/[0-9a-f]{64}/g, "DIGEST").replace(/(?<=Ms":)[0-9.]+/g, "MS");
+
+t.test("from shadow to enforce: every command prints what the page says", async (t) => {
+  const page = read("docs/adopting.md");
+  const dir = tempDir(t);
+  const [start = ""] = /(?<=^```sh\n)[^]*?(?=^```$)/m.exec(page) ?? [];
+  const sessions = [...page.matchAll(/^```console\n([^]*?)^```$/gm)].map(([, body = ""]) => body);
+  const commands = sessions.flatMap((body) => commandsOf(body).split("\n"));
+  let charges = 0;
+  const script = [
+    "ip link set lo up",
+    start,
+    "until curl -sf http://127.0.0.1:9091/readyz > /dev/null; do :; done",
+    "until curl -sf http://127.0.0.1:3000/v1/charges > /dev/null; do :; done",
+    ...commands.flatMap((command) => {
+      const told = [`cat <<'END'\n$ ${command}\nEND`, command];
+      if (!command.startsWith("charge")) return told;
+      // A shadow reports behind its reply; somebody at a keyboard is slower than that.
+      charges += 1;
+      const seen = `"$(grep -c '"exchange"' ${dir}/gateway.log)" -ge ${charges}`;
+      return [...told, `until [ ${seen} ]; do :; done`];
+    }),
+  ].join("\n");
+  const said = (await shell(t, script.replaceAll("/tmp/gateway-adopt", dir))).replaceAll("\r", "");
+  t.equal(settled(said.replaceAll(dir, "/tmp/gateway-adopt")), settled(sessions.join("")));
+  t.match(said, '"executions":8', "upstream calls");
+});
+
 t.test("every link of the pages leads to a file and a heading", async (t) => {
   const slug = (heading: string): string =>
     heading
@@ -97,7 +126,8 @@ t.test("every link of the pages leads to a file and a heading", async (t) => {
       .replaceAll(/[^a-z0-9 -]/g, "")
       .replaceAll(" ", "-");
   let links = 0;
-  for (const page of ["docs/deploying.md", "docs/alerts.md"]) {
+  const pages = ["deploying", "alerts", "adopting", "reload"].map((name) => `docs/${name}.md`);
+  for (const page of pages) {
     for (const [, path = "", anchor] of read(page).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
       links += 1;
       const target = path === "" ? page : join(dirname(page), path);

@@ -1,9 +1,12 @@
 /** What is not guarded: shadow and off, requests without a key, safe methods. The upstream is called every time. */
+import { once } from "node:events";
+import http from "node:http";
 import t from "tap";
 import type { Answer } from "../support/client.ts";
 import { STORES } from "../support/gateway.ts";
 import { BODY, newKey, startScene, TARGET, type Ask } from "../support/scene.ts";
 import { startBreakableScene } from "../support/trouble.ts";
+import { writeAnswer } from "../support/upstream.ts";
 
 const root = t;
 
@@ -103,6 +106,31 @@ for (const store of STORES) {
     t.equal(scene.upstream.count(), 1);
   });
 
+  // The memory store has no process of its own that could stand still.
+  if (store !== "memory") {
+    t.test(`${store}: a store that takes calls and does not answer slows no shadow`, async (t) => {
+      const settings = { defaults: { mode: "shadow" }, store: { timeout: "20s" } };
+      const scene = await startBreakableScene(t, root, store, settings);
+      await scene.stopStore();
+      const key = newKey();
+      const startedMs = performance.now();
+      for (let n = 1; n <= 20; n += 1) {
+        const answer = await scene.ask({ key });
+        t.same([answer.status, answer.body.toString()], [201, `execution ${n}`]);
+      }
+      const takenMs = performance.now() - startedMs;
+      const seen = scene.gateway.log.filter(({ msg }) => msg === "exchange");
+      t.same(seen, [], "all are answered before the store has said a word");
+      await scene.healStore();
+      const lines = await scene.gateway.exchanges(20);
+      const toldMs = lines.reduce((sum, { durationMs }) => sum + Number(durationMs), 0);
+      t.ok(toldMs < 2 * takenMs, "what each took is the client's time, not the store's");
+      const told = lines.map(({ wouldBe }) => wouldBe);
+      t.equal(told.filter((wouldBe) => wouldBe === "executed").length, 1, "and then it is seen");
+      t.equal(scene.upstream.count(), 20);
+    });
+  }
+
   t.test(
     `${store}: a shadow and an enforcing route do not read each other's records`,
     async (t) => {
@@ -174,4 +202,77 @@ for (const store of STORES) {
     t.equal((await scene.ask({ ...get, key: undefined })).header("Idempotency-Status"), undefined);
     t.equal(scene.upstream.count(), 2);
   });
+}
+
+t.test("a shadow passes an upload on as it comes, and still sees it whole", async (t) => {
+  const scene = await startScene(t, root, "memory", { defaults: { mode: "shadow" } });
+  const key = newKey();
+  for (const wouldBe of ["executed", "replayed"]) {
+    const n = scene.upstream.count() + 1;
+    const upload = http.request(scene.gateway.url + TARGET, {
+      method: "POST",
+      headers: { "Idempotency-Key": key, "Content-Type": "application/json" },
+    });
+    const answered = once(upload, "response");
+    upload.write(BODY.slice(0, 5));
+    await scene.upstream.arriving(n);
+    upload.end(BODY.slice(5));
+    const [response] = (await answered) as [http.IncomingMessage];
+    response.resume();
+    t.equal(
+      scene.upstream.calls[n - 1]?.body.toString(),
+      BODY,
+      "begun before it was there, and whole",
+    );
+    t.match((await scene.gateway.exchanges(n))[n - 1], { wouldBe });
+  }
+  t.equal(scene.upstream.count(), 2);
+});
+
+for (const mode of ["shadow", "enforce"]) {
+  t.test(
+    `${mode}: requests without a key that are executed again are counted and told`,
+    async (t) => {
+      const defaults = {
+        mode,
+        duplicates: { report: true, window: "1h" },
+        fingerprint: { body: "json" },
+      };
+      const scene = await startScene(t, root, "memory", { defaults });
+      const other = { headers: { Authorization: "Bearer canary-other" } };
+      const story: readonly (readonly [number | undefined, Ask, number?])[] = [
+        [0, {}],
+        [1, {}],
+        [2, { body: '{ "amount": 100 }' }],
+        [0, other],
+        [0, { body: '{"amount":101}' }],
+        [0, { target: `${TARGET}?x=1` }],
+        [undefined, { key: newKey() }],
+        // Not processed, so the one behind it repeats nothing.
+        [undefined, { body: '{"amount":7}' }, 503],
+        [0, { body: '{"amount":7}' }],
+        [undefined, { method: "GET", body: null }],
+        [undefined, { body: "x".repeat(2 << 20) }],
+      ];
+      for (const [at, [, ask, status = 201]] of story.entries()) {
+        scene.upstream.respond((_call, _req, res) => writeAnswer(res, { status }));
+        const answer = await scene.ask(ask);
+        t.equal(answer.status, status);
+        if (ask.key === undefined && mode === "enforce") t.same(ownFields(answer), []);
+        await scene.gateway.exchanges(at + 1);
+      }
+      const lines = await scene.gateway.exchanges(story.length);
+      t.same(
+        lines.map(({ repeats }) => repeats),
+        story.map(([repeats]) => repeats),
+      );
+      t.equal(new Set(lines.slice(0, 3).map(({ keylessId }) => keylessId)).size, 1);
+      t.match(lines[1], { keylessId: /^[0-9a-f]{64}$/, repeatedAfterMs: Number });
+      const metrics = await scene.gateway.metrics();
+      t.match(metrics, 'idempotency_gateway_keyless_requests_total{route="default"} 7');
+      t.match(metrics, 'idempotency_gateway_keyless_duplicates_total{route="default"} 2');
+      t.equal(scene.upstream.count(), story.length);
+      t.notMatch(JSON.stringify(lines), /canary|amount/);
+    },
+  );
 }

@@ -1,6 +1,7 @@
 /** What is not guarded, what is refused before the store hears of it, and the shadow that changes nothing. */
 import t from "tap";
 import type { Passed } from "../../src/core/ports.ts";
+import { createDuplicates } from "../../src/flow/sights.ts";
 import { newLine } from "../support/flow.ts";
 import { newPolicy } from "../support/policy.ts";
 
@@ -102,20 +103,25 @@ t.test("a slow upload is no claim: another request with the key executes meanwhi
 t.test("shadow passes everything, and reports what it would have done", async (t) => {
   const line = newLine({ policy: { ...SHADOW, key: REQUIRED, fingerprint: { body: "json", headers: [], ignore: [] } } }); // prettier-ignore
   const rows = [
-    [{}, "executed", '{"amount":1}'],
-    [{}, "replayed", '{"amount":1}'],
-    [{ body: '{"amount":2}' }, "key-reused", '{"amount":2}'],
-    [{ key: null }, "key-missing", undefined],
-    [{ key: "a,b" }, "key-invalid", undefined],
-    [{ body: "{" }, "body-invalid", "{"],
-    [{ body: "x".repeat(1025) }, "body-too-large", "x".repeat(1024)],
+    [{}, "executed"],
+    [{}, "replayed"],
+    [{ body: '{"amount":2}' }, "key-reused"],
+    [{ key: null }, "key-missing"],
+    [{ key: "a,b" }, "key-invalid"],
+    [{ body: "{" }, "body-invalid"],
+    [{ body: "x".repeat(1025) }, "body-too-large"],
   ] as const;
-  for (const [ask, wouldBe, read] of rows) {
+  for (const [ask, wouldBe] of rows) {
     const told = await line.ask(ask);
     t.match(told.report, { outcome: "shadow", wouldBe, status: 200 });
-    t.same(told.passed, { read, told: [["Idempotency-Status", "shadow"]] }, wouldBe);
+    const passed = { read: undefined, told: [["Idempotency-Status", "shadow"]] };
+    t.same(told.passed, passed, "streamed, nothing read before");
   }
   t.equal(line.events.filter((event) => event === "client.pass").length, rows.length);
+  const watched = line.events.filter((event) =>
+    /^client.pass|^watch body|^store.claim/.test(event),
+  );
+  t.same(watched.slice(0, 3), ["client.pass", "watch body", "store.claim"], "in this order");
   t.equal(line.calls(), 0, "the guarded client of the upstream is not used");
 });
 
@@ -150,12 +156,22 @@ t.test("shadow: a store that is away costs the observation, never the request", 
   t.equal(line.events.filter((event) => event === "client.pass").length, 2);
 });
 
-t.test("shadow: a body that was cut off is refused, not passed on in half", async (t) => {
-  const line = newLine({ policy: SHADOW });
-  const told = await line.ask({ read: () => ({ kind: "incomplete", cause: "slow" }) });
-  t.equal(told.passed, undefined);
-  t.equal(told.status, 408);
-});
+t.test(
+  "shadow: a body that does not come whole is passed on as it comes, and nothing is said of it",
+  async (t) => {
+    const line = newLine({ policy: SHADOW });
+    const told = await line.ask({ read: () => ({ kind: "incomplete", cause: "gone" }) });
+    t.equal(told.passed?.read, undefined);
+    t.match(told.report, { outcome: "shadow", wouldBe: undefined });
+    const gone = { status: 0, outcome: "client-gone" } as const;
+    const left = await line.ask({
+      read: () => ({ kind: "incomplete", cause: "gone" }),
+      passed: gone,
+    });
+    t.match(left.report, { outcome: "client-gone", status: 0, wouldBe: undefined });
+    t.notOk(line.events.some((event) => event.startsWith("store")));
+  },
+);
 
 t.test("enforcing after a shadow starts clean: what was only observed is no record", async (t) => {
   const at = (path: string, mode: "shadow" | "enforce") => ({
@@ -181,3 +197,49 @@ t.test("where the path names the key, the report shows the route's pattern inste
   t.match(other.report, { path: "/deployments/7" });
   t.equal(line.calls(), 2);
 });
+
+t.test(
+  "a request without a key is a duplicate within the window of the one before, and no longer",
+  async (t) => {
+    const line = newLine({ policy: { duplicates: { report: true, windowMs: 10_000 } } });
+    const seen: unknown[] = [];
+    for (const waitMs of [0, 10_000, 9_000, 10_001]) {
+      await line.clock.advance(waitMs);
+      const { report, passed } = await line.ask({ key: null });
+      t.same(passed, { read: undefined, told: [] }, "streamed, nothing added");
+      seen.push([report.outcome, report.repeats, report.repeatedAfterMs]);
+    }
+    t.same(seen, [
+      ["passed", 0, undefined],
+      ["passed", 1, 10_000],
+      ["passed", 2, 9_000],
+      ["passed", 0, undefined],
+    ]);
+    t.notOk(line.events.some((event) => event.startsWith("store")));
+  },
+);
+
+t.test(
+  "a client that gives up may have been executed; an upstream that was not there has not",
+  async (t) => {
+    const line = newLine({ policy: { duplicates: { report: true, windowMs: 10_000 } } });
+    const gone = { status: 0, outcome: "client-gone" } as const;
+    const unreachable = { status: 502, outcome: "upstream-unreachable" } as const;
+    t.equal((await line.ask({ key: null, passed: unreachable })).report.repeats, undefined);
+    t.equal((await line.ask({ key: null, passed: gone })).report.repeats, 0);
+    t.equal((await line.ask({ key: null })).report.repeats, 1);
+  },
+);
+
+t.test(
+  "what is remembered of requests without a key is bounded: the oldest goes first",
+  async (t) => {
+    const duplicates = createDuplicates("salt", 2);
+    const repeats = (part: string) => duplicates.see([part], 1000, 0).repeats;
+    t.same(["a", "b", "a", "c", "b", "a"].map(repeats), [0, 0, 1, 0, 0, 0]);
+    t.notSame(
+      duplicates.see(["a"], 1, 0).keylessId,
+      createDuplicates("other").see(["a"], 1, 0).keylessId,
+    );
+  },
+);

@@ -47,6 +47,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   http: { rooms: ["core"], packages: ["http-proxy", "undici", "jsonc-parser"], builtins: "all" },
   store: { rooms: ["core"], packages: ["ioredis", "lmdb", "msgpackr"], builtins: "all" },
   lock: { rooms: ["core"], packages: ["redlock", "ioredis"], builtins: "all" },
+  access: { rooms: ["core"], packages: ["jose"], builtins: "all" },
   observe: {
     rooms: ["core"],
     packages: ["pino", "prom-client", ...OPENTELEMETRY],
@@ -71,6 +72,7 @@ const EXCLUSIVE = [
   "prom-client",
   "pino",
   "redlock",
+  "jose",
   ...OPENTELEMETRY,
 ];
 

@@ -151,7 +151,7 @@ t.test("what the parser refuses of a HEAD is told without a body", async (t) => 
 
 t.test("evasive targets are refused for a safe method that some route guards", async (t) => {
   const upstream = await startUpstream(t);
-  const gate = await startGate(t, upstream.url, { listener: { guardedReads: new Set(["GET"]) } });
+  const gate = await startGate(t, upstream.url, { screen: { guardedReads: new Set(["GET"]) } });
   t.equal((await exchangeRaw(t, gate.port, "GET //a HTTP/1.1\r\nHost: x\r\n\r\n")).status, 400);
   t.equal(upstream.count(), 0);
   t.equal((await exchangeRaw(t, gate.port, "OPTIONS //a HTTP/1.1\r\nHost: x\r\n\r\n")).status, 200);

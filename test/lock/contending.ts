@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn, setTimeout as afterMs } from "node:timers/promises";
 import type { HeldLock, LockAnswer, Locks } from "../../src/core/resource-ports.ts";
+import type { Clock } from "../../src/core/ports.ts";
 
 export const newToken = (): string => randomBytes(16).toString("hex");
 
@@ -65,4 +66,29 @@ export function readCount(place: string, id: string): number {
 
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();
+}
+
+/** Time as it passes. */
+export const CLOCK: Clock = {
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    }),
+};
+
+/** Time that a test moves: who sleeps, sleeps until it is told that it need not. */
+export function clockOf(monotonicMs: () => number): Clock {
+  return {
+    monotonicMs,
+    sleep: (_ms, signal) =>
+      new Promise((resolve) => {
+        if (signal?.aborted === true) resolve();
+        signal?.addEventListener("abort", () => resolve());
+      }),
+  };
 }

@@ -2,14 +2,14 @@
 import { writeSync } from "node:fs";
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
-import { contend, newToken } from "./contending.ts";
+import { CLOCK, contend, newToken } from "./contending.ts";
 
 const [mode = "", dir = "", ...args] = process.argv.slice(2);
 const store = createEmbeddedStore({ dir, timeoutMs: 5000 });
 const locks = createEmbeddedLocks({
   cells: store,
   newToken,
-  monotonicMs: () => performance.now(),
+  clock: CLOCK,
 });
 const say = (line: string): number => writeSync(1, `${line}\n`);
 

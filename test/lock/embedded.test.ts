@@ -9,13 +9,22 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import type { Test } from "tap";
-import { RecordCorrupt, StoreUnavailable } from "../../src/core/ports.ts";
+import { RecordCorrupt, StoreUnavailable, type Clock } from "../../src/core/ports.ts";
 import type { Cells, HeldLock, LockAnswer, Locks } from "../../src/core/resource-ports.ts";
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import { endWith } from "../support/child.ts";
-import { contend, lockWhenFree, newToken, readCount, RESOURCES } from "./contending.ts";
+import { quiet } from "../support/virtual-clock.ts";
+import {
+  CLOCK,
+  clockOf,
+  contend,
+  lockWhenFree,
+  newToken,
+  readCount,
+  RESOURCES,
+} from "./contending.ts";
 import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
 
 const CHILD = fileURLToPath(new URL("./embedded-child.ts", import.meta.url));
@@ -28,7 +37,7 @@ function onFakeTime(over: Partial<Cells> = {}) {
   const memory = createMemoryStore({ now: () => time.ms });
   const cells: Cells = { ...memory, ...over };
   const gateway = (): Locks =>
-    createEmbeddedLocks({ cells, newToken, monotonicMs: () => time.ms - 1_600_000_000_000 });
+    createEmbeddedLocks({ cells, newToken, clock: clockOf(() => monotonic(time)) });
   return { time, memory, gateway };
 }
 
@@ -163,6 +172,36 @@ t.test("a cell whose time runs out under the taker's hands is taken all the same
   t.ok(again.endsMs > monotonic(time));
 });
 
+t.test(
+  "a lock whose return the store did not take is given back later, or ends with its lease",
+  async (t) => {
+    let failing = 0;
+    let wake = (): void => undefined;
+    const { memory } = onFakeTime();
+    const cells: Cells = {
+      readCell: (id) => memory.readCell(id),
+      writeCell: async (...args) => {
+        if (failing === 0) return memory.writeCell(...args);
+        failing -= 1;
+        throw new StoreUnavailable("away");
+      },
+    };
+    const clock: Clock = {
+      monotonicMs: () => 0,
+      sleep: () => new Promise((resolve) => (wake = resolve)),
+    };
+    const locks = createEmbeddedLocks({ cells, newToken, clock });
+    const lock = held(await locks.tryLock(LAMP, 60_000));
+    failing = 1;
+    lock.release();
+    await quiet();
+    t.equal((await locks.tryLock(LAMP, 60_000)).kind, "busy");
+    wake();
+    await quiet();
+    held(await locks.tryLock(LAMP, 60_000));
+  },
+);
+
 t.test("a cell that is no lock is unavailable", async (t) => {
   const { memory, gateway } = onFakeTime();
   const ids: string[] = [];
@@ -173,7 +212,7 @@ t.test("a cell that is no lock is unavailable", async (t) => {
     },
     writeCell: (...args) => memory.writeCell(...args),
   };
-  const watched = createEmbeddedLocks({ cells: spy, newToken, monotonicMs: () => 1 });
+  const watched = createEmbeddedLocks({ cells: spy, newToken, clock: clockOf(() => 1) });
   held(await watched.tryLock(LAMP, 1000)).release();
   await watched.close();
   t.not(ids[0], LAMP, "the lock is not the cell of the resource's memory");
@@ -193,8 +232,7 @@ function tempDir(t: Test): string {
 
 function openLocks(t: Test, dir: string): Locks {
   const store = createEmbeddedStore({ dir, timeoutMs: 5000 });
-  const monotonicMs = (): number => performance.now();
-  const locks = createEmbeddedLocks({ cells: store, newToken, monotonicMs });
+  const locks = createEmbeddedLocks({ cells: store, newToken, clock: CLOCK });
   t.teardown(async () => {
     await locks.close();
     await store.close();

@@ -3,12 +3,13 @@ import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import t from "tap";
 import type { Test } from "tap";
+import type { Clock } from "../../src/core/ports.ts";
 import type { HeldLock, LockAnswer, Locks } from "../../src/core/resource-ports.ts";
 import { createRedlockLocks } from "../../src/lock/redlock.ts";
 import { connectRedisNodes } from "../../src/store/redis-nodes.ts";
 import type { RedisServer } from "../support/redis-server.ts";
 import { startCluster, startRedis, until } from "../support/redis-server.ts";
-import { lockWhenFree } from "./contending.ts";
+import { CLOCK, lockWhenFree } from "./contending.ts";
 
 const LAMP = "1a".repeat(32);
 const DOOR = "2b".repeat(32);
@@ -21,18 +22,16 @@ const LEASE_MS = 20_000;
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (reason) => unhandled.push(reason));
 
-const monotonicMs = (): number => performance.now();
-
 async function openLocks(
   t: Test,
   urls: readonly string[],
-  over: { timeoutMs?: number; monotonicMs?: () => number } = {},
+  over: { timeoutMs?: number; clock?: Clock } = {},
 ): Promise<Locks> {
   const locks = createRedlockLocks({
     connectNodes: (timeoutMs) => connectRedisNodes(urls, timeoutMs),
     keyPrefix: "t:",
     timeoutMs: TIMEOUT_MS,
-    monotonicMs,
+    clock: CLOCK,
     ...over,
   });
   t.teardown(() => locks.close());
@@ -241,7 +240,7 @@ t.test("an even number of servers, or none, is refused, and nothing stays open",
     open = count;
     const connectNodes = (): (typeof node)[] => Array.from({ length: count }, () => node);
     const make = (): Locks =>
-      createRedlockLocks({ connectNodes, keyPrefix: "t:", timeoutMs: 100, monotonicMs });
+      createRedlockLocks({ connectNodes, keyPrefix: "t:", timeoutMs: 100, clock: CLOCK });
     t.throws(make, { message: `Locks need an odd number of Redis servers, not ${count}.` });
     t.equal(open, 0);
   }
@@ -255,7 +254,7 @@ t.test(
     let askedMs = 0;
     const locks = await openLocks(t, urlsOf(servers), {
       // The first look is before the call; the second one is after it.
-      monotonicMs: () => (askedMs += jumpMs),
+      clock: { ...CLOCK, monotonicMs: () => (askedMs += jumpMs) },
     });
     await connected(locks, servers);
     jumpMs = 60_000;
@@ -280,7 +279,7 @@ t.test("a late grant after the deadline is given back", async (t) => {
     connectNodes: () => [node],
     keyPrefix: "t:",
     timeoutMs: 30,
-    monotonicMs,
+    clock: CLOCK,
   });
   t.match(await locks.tryLock(LAMP, 60_000), {
     kind: "unavailable",
@@ -290,6 +289,29 @@ t.test("a late grant after the deadline is given back", async (t) => {
   grant?.(1);
   await locks.close();
   t.same(sent, ["acquire", "release"]);
+});
+
+t.test("a release that failed is tried again until it is done", async (t) => {
+  let releases = 0;
+  const node = {
+    runScript: async (lua: string): Promise<unknown> => {
+      if (!/"del"/u.test(lua)) return 1;
+      releases += 1;
+      if (releases < 3) throw new Error("LOADING");
+      return 1;
+    },
+    close: () => undefined,
+  };
+  let slept = 0;
+  const clock: Clock = {
+    monotonicMs: () => performance.now(),
+    sleep: async () => void (slept += 1),
+  };
+  const locks = createRedlockLocks({ connectNodes: () => [node], keyPrefix: "t:", timeoutMs: 1000, clock }); // prettier-ignore
+  held(await locks.tryLock(LAMP, 60_000)).release();
+  await until(async () => releases === 3);
+  await locks.close();
+  t.same([releases, slept], [3, 2]);
 });
 
 t.test("one Redis, and a Cluster, hold locks as well", async (t) => {

@@ -101,6 +101,7 @@ t.test("each outcome has its level", async (t) => {
     "not-recorded",
     "store-unavailable",
     "upstream-unreachable",
+    "access-unchecked",
   ];
   const error: readonly Outcome[] = ["record-corrupt", "internal-error"];
   const { log, lines } = capture();

@@ -4,6 +4,7 @@ import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
 import { STORE_OPERATIONS } from "../../src/observe/labels.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
+import { createReloadMetrics } from "../../src/observe/reloads.ts";
 
 const REPORT: ExchangeReport = {
   route: "charges",
@@ -139,7 +140,7 @@ t.test("the exposition passes promtool check metrics", async (t) => {
   execFileSync("test/support/ensure-promtool.sh", { stdio: ["ignore", "ignore", "inherit"] });
   const of = metrics();
   touchAll(of);
-  const { contentType, body } = await of.exposition();
+  const { contentType, body } = await createReloadMetrics().behind(await of.exposition());
   t.equal(contentType, "text/plain; version=0.0.4; charset=utf-8");
   t.strictSame(await promtool(body), { code: 0, output: "" });
 });
@@ -156,7 +157,8 @@ function promtool(exposition: string): Promise<{ code: number; output: string }>
 t.test("docs/metrics.md lists every metric with its type and labels, and no other", async (t) => {
   const of = metrics();
   touchAll(of);
-  const { body } = await of.exposition();
+  of.serves("0123456789abcdef", ["charges"]);
+  const { body } = await createReloadMetrics().behind(await of.exposition());
   const found = new Map<string, { type: string; labels: Set<string> }>();
   for (const [, name = "", type = ""] of body.matchAll(
     /^# TYPE (idempotency_gateway_\S+) (\S+)$/gm,

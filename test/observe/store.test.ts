@@ -19,10 +19,12 @@ function watched(answers: Partial<Store>) {
         return answer === undefined ? Promise.resolve(`${name} answered`) : answer(...args);
       },
   });
+  const damaged: string[] = [];
   const store = observeStore(inner, {
     storeCall: (operation, seconds, ok) => seen.push({ operation, seconds, ok }),
+    damagedRecord: (reason) => damaged.push(reason),
   });
-  return { store, seen, calls };
+  return { store, seen, calls, damaged };
 }
 
 const CLAIM = {

@@ -157,6 +157,10 @@ class Visit implements Connection, Client, InboundRequest {
     });
   }
 
+  watchBody(): Promise<BodyRead> {
+    return this.readBody();
+  }
+
   async send(reply: Reply): Promise<void> {
     const body = reply.body instanceof Uint8Array ? reply.body : await whole(reply.body);
     if (!this.#gateway.lives(this.#life)) return;

@@ -2,9 +2,10 @@
  * One simulated gateway: the real exchange() over ports that belong to one life of the process. It crashes (nothing of
  * that life ever goes on, and its connections break), is frozen (everything that comes waits), and starts anew.
  */
-import type { Client, InboundRequest } from "../../src/core/ports.ts";
+import type { Client, Clock, InboundRequest } from "../../src/core/ports.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
+import { createDuplicates } from "../../src/flow/sights.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
 import { createEmbeddedLocks } from "../../src/lock/embedded.ts";
@@ -133,8 +134,12 @@ export class Gateway {
     const newToken = (): string => world.random.token();
     const monotonicMs = (): number => world.nowMs + this.#aheadMs;
     const store = linkStore(this, life, this.#site);
+    const clock: Clock = {
+      monotonicMs,
+      sleep: (ms) => new Promise((resolve) => world.after(ms, () => this.arrive(life, resolve))),
+    };
     const locksOver = (site: StoreSite): FlowDeps["locks"] =>
-      createEmbeddedLocks({ cells: linkCells(this, life, site), newToken, monotonicMs });
+      createEmbeddedLocks({ cells: linkCells(this, life, site), newToken, clock });
     return {
       findRoute,
       findReads,
@@ -143,10 +148,7 @@ export class Gateway {
       locks: locksOver(this.#site),
       keyLocks: lockNodes === undefined ? undefined : locksOver(lockNodes),
       upstream: { send: (request, limits) => upstream.send(this, life, request, limits) },
-      clock: {
-        monotonicMs,
-        sleep: (ms) => new Promise((resolve) => world.after(ms, () => this.arrive(life, resolve))),
-      },
+      clock,
       newToken,
       observer: {
         began: () => () => undefined,
@@ -158,6 +160,7 @@ export class Gateway {
         recordedBytes: () => undefined,
       },
       latency: createLatency(),
+      duplicates: createDuplicates("salt"),
       limits: {
         leaseMs,
         deadlineMs: DEADLINE_MS,

@@ -18,6 +18,7 @@ import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
+import { createDuplicates } from "../../src/flow/sights.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
@@ -119,7 +120,7 @@ export function newLine(options: LineOptions = {}): Line {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: options.keyLocks,
-    locks: createEmbeddedLocks({ cells: memory, newToken, monotonicMs: () => clock.monotonicMs() }),
+    locks: createEmbeddedLocks({ cells: memory, newToken, clock }),
     readJson,
     store,
     upstream: { send: upstream.send },
@@ -136,6 +137,7 @@ export function newLine(options: LineOptions = {}): Line {
       recordedBytes: () => undefined,
     },
     latency: createLatency(),
+    duplicates: createDuplicates("salt"),
     limits: {
       leaseMs: options.leaseMs ?? LEASE_MS,
       deadlineMs: DEADLINE_MS,
@@ -184,6 +186,13 @@ async function askOnce(ask: Ask, deps: FlowDeps, events: string[]): Promise<Told
         if (ask.read !== undefined) return ask.read();
         if (bytes.length > limit) return { kind: "too-large", read: bytes.subarray(0, limit) };
         return { kind: "body", bytes };
+      },
+      watchBody: async (limit) => {
+        events.push("watch body");
+        if (ask.read !== undefined) return ask.read();
+        return bytes.length > limit
+          ? { kind: "too-large", read: new Uint8Array() }
+          : { kind: "body", bytes };
       },
       gone: ask.gone ?? new AbortController().signal,
     },

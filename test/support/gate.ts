@@ -9,6 +9,7 @@ import {
   type Listener,
   type ListenerOptions,
 } from "../../src/http/listener.ts";
+import { newScreen, type ScreenRules } from "../../src/http/screen.ts";
 import { createTunnel, type TunnelOptions } from "../../src/http/tunnel.ts";
 import type { Teardown } from "./upstream.ts";
 
@@ -16,6 +17,7 @@ export interface GateOptions {
   /** Default: everything passes through. */
   readonly handler?: Handler;
   readonly listener?: Partial<ListenerOptions>;
+  readonly screen?: Partial<ScreenRules>;
   readonly tunnel?: Partial<TunnelOptions>;
 }
 
@@ -53,6 +55,12 @@ export async function startGate(
     idleTimeoutMs: 5000,
     ...options.tunnel,
   });
+  const screen = newScreen({
+    keyHeaders: ["idempotency-key"],
+    credentialHeaders: ["authorization", "x-api-key"],
+    guardedReads: new Set(),
+    ...options.screen,
+  });
   const listener = createListener(
     {
       host: "127.0.0.1",
@@ -62,12 +70,9 @@ export async function startGate(
       bodyTimeoutMs: 5000,
       idleTimeoutMs: 5000,
       maxConnections: 0,
-      keyHeaders: ["idempotency-key"],
-      credentialHeaders: ["authorization", "x-api-key"],
-      guardedReads: new Set(),
+      terms: () => ({ screen, tunnel }),
       ...options.listener,
     },
-    tunnel,
     options.handler ?? passAll(observer),
     observer,
   );

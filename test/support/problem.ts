@@ -92,6 +92,10 @@ const SHOULD_RETRY: Readonly<Record<string, boolean>> = {
   conflict: false,
   "in-flight": true,
   "store-unavailable": true,
+  "record-corrupt": true,
+  "access-unchecked": true,
+  "quota-exceeded": true,
+  "replay-denied": false,
   "upstream-unreachable": true,
 };
 

@@ -52,6 +52,7 @@ export interface SceneSettings {
   readonly routes?: readonly Readonly<Record<string, unknown>>[];
   readonly admin?: Readonly<Record<string, unknown>>;
   readonly tracing?: Readonly<Record<string, unknown>>;
+  readonly quotas?: Readonly<Record<string, unknown>>;
 }
 
 /** `root` is the file's root test: a Redis that is shared lives as long as it. */
