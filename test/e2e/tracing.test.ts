@@ -53,16 +53,17 @@ function exchanges(spans: readonly KeptSpan[]): readonly KeptSpan[] {
 /** Routes that tell a repeat in each of the ways there are. */
 const TELLING = [
   ["/recorded", {}],
-  ["/see-other", { as: "see-other" }],
-  ["/found", { as: "found" }],
-  ["/conflict", { as: "conflict" }],
-  ["/conflict-recorded", { as: "conflict", conflictBody: "recorded" }],
+  ["/see-other", { replay: { as: "see-other" } }],
+  ["/found", { replay: { as: "found" } }],
+  ["/conflict", { replay: { as: "conflict" } }],
+  ["/conflict-recorded", { replay: { as: "conflict", conflictBody: "recorded" } }],
+  ["/never-recorded", { respond: { record: "never" } }],
 ] as const;
 
-const TELLING_ROUTES = TELLING.map(([path, replay]) => ({
+const TELLING_ROUTES = TELLING.map(([path, policy]) => ({
   name: path.slice(1),
   match: { methods: ["POST"], path },
-  replay,
+  ...policy,
 }));
 
 for (const store of STORES) {
