@@ -23,6 +23,8 @@ const shown = z.looseObject({
   route: z.string(),
   method: z.string(),
   path: z.string(),
+  query: z.unknown().optional(),
+  fence: z.unknown().optional(),
   createdAt: z.string(),
 });
 
