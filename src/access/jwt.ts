@@ -101,5 +101,9 @@ function whyNot(error: unknown): CallerRead {
   if (error instanceof errors.JWKSNoMatchingKey) return { kind: "not-valid", cause: "no-such-key" };
   // Everything else that jose has against a token; its messages quote parts of it.
   if (error instanceof errors.JOSEError) return { kind: "not-valid", cause: error.code };
+  // What jose and the crypto below it throw for a key in the set that is none: a point off its curve, too short an RSA key.
+  if (error instanceof TypeError || error instanceof DOMException) {
+    return { kind: "unchecked", cause: "key-unusable" };
+  }
   throw error;
 }

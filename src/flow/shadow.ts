@@ -46,10 +46,31 @@ export async function watch(
   facts: Facts,
   deps: FlowDeps,
 ): Promise<ShadowEnd> {
-  const { route } = policy;
   // DANGER: in this order and in one turn. What is passed on waits for nothing that is done here, least of all for the
   // store; and the tunnel must have begun to read before somebody listens in.
   const passing = client.pass(undefined, policy.mode === "shadow" ? TOLD : undefined);
+  try {
+    return await lookOn({ policy, judge }, passing, request, facts, deps);
+  } catch (error) {
+    // DANGER: a defect here must not answer in the upstream's place, which is executing the request. It is logged.
+    const failed = async (): Promise<void> => {
+      throw error;
+    };
+    deps.background(failed());
+    const { outcome, status } = await passing;
+    const shadowed = policy.mode === "shadow" && outcome === "passed";
+    return { route: policy.route, outcome: shadowed ? "shadow" : outcome, status };
+  }
+}
+
+async function lookOn(
+  { policy, judge }: Pick<Extract<Admission, { kind: "watch" }>, "policy" | "judge">,
+  passing: Promise<Passed>,
+  request: InboundRequest,
+  facts: Facts,
+  deps: FlowDeps,
+): Promise<ShadowEnd> {
+  const { route } = policy;
   const judged = await judge(await request.watchBody(policy.limits.requestBytes));
   if (judged.kind === "pass") {
     const sight = sightOf(judged, request, deps);

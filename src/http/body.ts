@@ -18,21 +18,19 @@ export function readBody(
     return Promise.resolve({ kind: "too-large", read: new Uint8Array() });
   }
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const gathered = new Gathered();
     const settle = (read: BodyRead): void => {
       clearTimeout(timer);
       req.off("data", onData).off("end", onEnd).off("close", onClose);
       resolve(read);
     };
     const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length <= limitBytes) return;
+      gathered.add(chunk);
+      if (gathered.length <= limitBytes) return;
       req.pause();
-      settle({ kind: "too-large", read: Buffer.concat(chunks) });
+      settle({ kind: "too-large", read: gathered.bytes });
     };
-    const onEnd = (): void => settle({ kind: "body", bytes: Buffer.concat(chunks, length) });
+    const onEnd = (): void => settle({ kind: "body", bytes: gathered.bytes });
     const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
     const timer = setTimeout(() => {
       req.pause();
@@ -45,35 +43,61 @@ export function readBody(
 
 /**
  * Listens to a body that somebody else reads, from this turn of the event loop on, and holds nothing up. Over the limit
- * nothing is kept. What has not gone by whole when the answer is through is incomplete.
+ * nothing is kept. What has not gone by whole when the answer is through, or after `timeoutMs`, is incomplete.
  */
 export function watchBody(
   req: IncomingMessage,
   res: ServerResponse,
   limitBytes: number,
+  timeoutMs: number,
 ): Promise<BodyRead> {
   return new Promise((resolve) => {
-    let chunks: Buffer[] = [];
-    let length = 0;
+    let gathered = new Gathered();
     const settle = (read: BodyRead): void => {
-      chunks = [];
+      clearTimeout(timer);
+      gathered = new Gathered();
       req.off("data", onData).off("end", onEnd).off("close", onClose);
       res.off("close", onClose);
       resolve(read);
     };
     const tooLarge = (): void => settle({ kind: "too-large", read: new Uint8Array() });
     const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length > limitBytes) tooLarge();
+      gathered.add(chunk);
+      if (gathered.length > limitBytes) tooLarge();
     };
-    const onEnd = (): void => settle({ kind: "body", bytes: Buffer.concat(chunks, length) });
+    const onEnd = (): void => settle({ kind: "body", bytes: gathered.bytes });
     const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
+    const onSlow = (): void => settle({ kind: "incomplete", cause: "slow" });
+    const timer = setTimeout(onSlow, timeoutMs);
     if (Number(req.headers["content-length"] ?? 0) > limitBytes) return tooLarge();
     if (req.destroyed) return onClose();
     req.on("data", onData).on("end", onEnd).on("close", onClose);
     res.on("close", onClose);
   });
+}
+
+/**
+ * Chunks in one buffer that doubles. DANGER: kept one by one, chunks of a byte each, which any client may send, would take
+ * some hundred times what they carry.
+ */
+class Gathered {
+  #buffer = Buffer.alloc(0);
+  length = 0;
+
+  add(chunk: Buffer): void {
+    const length = this.length + chunk.length;
+    if (length > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(length, 2 * this.#buffer.length));
+      this.#buffer.copy(grown, 0, 0, this.length);
+      this.#buffer = grown;
+    }
+    chunk.copy(this.#buffer, this.length);
+    this.length = length;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length);
+  }
 }
 
 /** How much of an unwanted body is taken, and for how long, before the connection is closed over it. */

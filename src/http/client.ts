@@ -37,7 +37,7 @@ export function newRequest(turn: Turn, head: CheckedHead, bodyTimeoutMs: number)
       if (announced <= limitBytes) inviteBody(turn);
       return readBody(req, limitBytes, bodyTimeoutMs);
     },
-    watchBody: (limitBytes) => watchBody(req, res, limitBytes),
+    watchBody: (limitBytes) => watchBody(req, res, limitBytes, bodyTimeoutMs),
   };
 }
 

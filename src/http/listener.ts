@@ -16,7 +16,7 @@ import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, giveUp, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
 import { headOf, type Screen } from "./screen.ts";
-import { connectionsOf, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
+import { connectionsOf, listenOn, newServer, stopListening, takeArrivals, tcp } from "./server.ts";
 import type { ServerLimits } from "./server.ts";
 import type { Tunnel } from "./tunnel.ts";
 import { Turns } from "./turns.ts";
@@ -87,19 +87,7 @@ class HttpListener implements Listener {
 
   async start(): Promise<{ readonly host: string; readonly port: number }> {
     assertStrictParser(this.#options.nodeOptions ?? "");
-    const { host, port } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
-        // No descriptor left to accept with, say. It passes; without a listener it would end the process.
-        this.#server.on("error", (error) => this.#onBroken(error));
-        resolve();
-      });
-    });
-    const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("no TCP address");
-    return { host: address.address, port: address.port };
+    return listenOn(this.#server, this.#options, (error) => this.#onBroken(error));
   }
 
   /** In this order: what has come, nothing new, what must finish, what may finish, and what has had its time. */
@@ -191,17 +179,23 @@ class HttpListener implements Listener {
         readOn: this.#readOn,
         onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
       });
-      return this.#run(turn, () => this.#handler(request, client), startedMs);
+      return this.#run(turn, () => this.#handler(request, client), startedMs, becomeStream);
     });
   }
 
   /** The last line of defence: a handler that fails, or forgets to answer, leaves no client waiting. */
-  async #run(turn: Turn, handle: () => Promise<void>, startedMs: number): Promise<void> {
+  async #run(
+    turn: Turn,
+    handle: () => Promise<void>,
+    startedMs: number,
+    becomeStream: () => void,
+  ): Promise<void> {
     try {
       await handle();
       if (isOver(turn)) return;
       throw new Error("the handler gave no answer");
     } catch (error) {
+      becomeStream();
       this.#report(turn.req, "internal-error", 500, startedMs, error);
       if (isOver(turn)) {
         if (!turn.res.writableEnded) cut(turn.res);
@@ -225,7 +219,11 @@ class HttpListener implements Listener {
     // A key that is sent twice is refused here and not by a route; it is told in the same fields.
     const word: readonly HeaderPair[] =
       problem.code === "key-invalid" ? [["Idempotency-Status", problem.code]] : [];
-    this.#work.add(() => sendProblem(turn, problem, word));
+    // A stream from the beginning: it may wait behind an answer without end on the same connection, and a stop must not.
+    this.#work.add((becomeStream) => {
+      becomeStream();
+      return sendProblem(turn, problem, word);
+    });
   }
 
   /** What the parser refuses, and what its time-outs end. Never quotes the bytes. */

@@ -45,6 +45,26 @@ export function newServer(limits: ServerLimits): http.Server {
   return server;
 }
 
+/** Resolves with where it listens; rejects where that cannot be had. */
+export async function listenOn(
+  server: http.Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  onError: (error: Error) => void,
+): Promise<{ readonly host: string; readonly port: number }> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      // No descriptor left to accept with, say. It passes; without a listener it would end the process.
+      server.on("error", onError);
+      resolve();
+    });
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no TCP address");
+  return { host: address.address, port: address.port };
+}
+
 /** Node types its connections as streams, for servers over other transports than this one's TCP. */
 export function tcp(socket: Duplex): Socket {
   if (socket instanceof Socket) return socket;

@@ -237,6 +237,29 @@ t.test("no two callers spell one scope with several claims, of whatever types", 
 });
 
 t.test(
+  "a key in the set that is none: 503 where it is asked for, and a shadow passes on",
+  async (t) => {
+    const issuer = await startIssuer(t, [key1]);
+    const broken = { kty: "OKP", crv: "Ed25519", x: "AAAA", kid: "broken", alg: "EdDSA" };
+    issuer.server.answer({ body: JSON.stringify({ keys: [broken] }) });
+    const part = (value: object): string =>
+      Buffer.from(JSON.stringify(value)).toString("base64url");
+    const token = `${part({ alg: "EdDSA", kid: "broken" })}.${part({ iss: ISSUER })}.AAAA`;
+    const jwt = { jwks: issuer.jwks, issuer: ISSUER, audience: AUDIENCE };
+    const watched = { name: "watched", match: { path: "/watched" }, mode: "shadow" };
+    const scene = await startScene(t, root, "memory", { defaults: { scope: { jwt } }, routes: [watched] }); // prettier-ignore
+    const answer = await ask(scene, newKey(), token);
+    checkRefusal(t, answer, { code: "access-unchecked", status: 503, retryAfterS: [1, 1] });
+    t.match((await scene.gateway.exchanges(1)).at(-1), { cause: "key-unusable" });
+    await nothingClaimed(t, scene);
+    const passed = await scene.ask({ target: "/watched", key: newKey(), headers: bearer(token) });
+    t.equal(passed.status, 201);
+    t.match((await scene.gateway.exchanges(2)).at(-1), { wouldBe: "access-unchecked" });
+    t.equal(scene.upstream.count(), 1);
+  },
+);
+
+t.test(
   "a route may go by headers where the others go by tokens, and a shadow turns nobody away",
   async (t) => {
     const issuer = await startIssuer(t, [key1]);

@@ -45,9 +45,18 @@ t.test("bodies are read whole, by length and by chunks, up to the limit", async 
   t.equal((await client.read()).status, 200);
   put("\r\n");
   t.equal((await client.read()).status, 200, "no body, same connection");
+  const gate2 = await startGate(t, upstream.url, {
+    handler: reading(5000, (read) => reads.push(read)),
+  });
+  const dripping = await connectRaw(t, gate2.port);
+  const drops = "1\r\na\r\n".repeat(4999);
+  dripping.send(
+    `PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${drops}1\r\nz\r\n0\r\n\r\n`,
+  );
+  t.equal((await dripping.read()).status, 200);
   t.same(
     reads.map((read) => (read.kind === "body" ? Buffer.from(read.bytes).toString() : read.kind)),
-    ["abcd", "abcd", ""],
+    ["abcd", "abcd", "", `${"a".repeat(4999)}z`],
   );
   t.equal(upstream.count(), 0);
 });
@@ -381,6 +390,22 @@ t.test("stop: a stream may end within the grace, and is cut after it", async (t)
   }
   t.equal(upstream.count(), 2);
 });
+
+t.test(
+  "stop: a refusal that waits behind a stream on its connection holds nothing up",
+  async (t) => {
+    const upstream = await startUpstream(t, {
+      onHead: (_req, res) => void res.write("data: 1\n\n"),
+    });
+    const gate = await startGate(t, upstream.url);
+    const client = await connectRaw(t, gate.port);
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    await client.until("data: 1");
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+    await gate.listener.stop(20);
+    t.equal(upstream.count(), 1);
+  },
+);
 
 t.test(
   "clients that never stop coming do not hold a stop up, on a busy machine either",
