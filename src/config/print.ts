@@ -25,8 +25,15 @@ export function printConfig(config: GatewayConfig): string {
  * `--print-config`. Secrets are hidden there, so a new token alone does not show, and none can be guessed from it.
  */
 export function digestOf(config: GatewayConfig): string {
-  return createHash("sha256").update(printConfig(config)).digest("hex").slice(0, 16);
+  const known = digests.get(config);
+  if (known !== undefined) return known;
+  const digest = createHash("sha256").update(printConfig(config)).digest("hex").slice(0, 16);
+  digests.set(config, digest);
+  return digest;
 }
+
+/** A configuration never changes, and writing it out takes 5 ms; a start asks twice. */
+const digests = new WeakMap<GatewayConfig, string>();
 
 /** The same configuration with every secret replaced by a placeholder. For people's eyes, not for running. */
 export function withoutSecrets(config: GatewayConfig): GatewayConfig {
