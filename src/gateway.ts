@@ -246,6 +246,11 @@ function observing(metrics: Metrics, log: ServingParts["log"]): Observer {
     lostWrite: (operation) => metrics.lostWrite(operation),
     unknownOutcome: (route, reason) => metrics.unknownOutcome(route, reason),
     recordedBytes: (bytes) => metrics.recordedBytes(bytes),
+    probed(report) {
+      metrics.probed(report);
+      log.event("info", "unknown outcome probed", { ...report });
+    },
+    probeDropped: (route) => metrics.probeDropped(route),
   };
 }
 

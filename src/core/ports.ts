@@ -5,6 +5,7 @@
 import type { Cells } from "./resource-ports.ts";
 import type { Outcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
+import type { ProbeObserver, ProbeStore } from "./probe.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -89,7 +90,7 @@ export interface StoreHealth {
   close(): Promise<void>;
 }
 
-export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells;
+export type Store = ClaimStore & RecordDesk & ProbeStore & SettleSignal & StoreHealth & Cells;
 
 /** The store did not answer, or not in time. Whether the write happened is not known. */
 export class StoreUnavailable extends Error {
@@ -289,7 +290,7 @@ export interface ExchangeReport {
 
 export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown" | "remember";
 
-export interface Observer {
+export interface Observer extends ProbeObserver {
   /** An exchange is in flight until the function that is returned is called. */
   began(): () => void;
   finished(report: ExchangeReport): void;

@@ -6,7 +6,7 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
-import { addUp, lastingOf, sumSnapshots } from "./metrics.ts";
+import { addUp, lastingOf, sumSnapshots } from "./snapshots.ts";
 
 const ASK = "idempotency-gateway:metrics?";
 const ANSWER = "idempotency-gateway:metrics!";

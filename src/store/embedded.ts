@@ -8,8 +8,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { Store } from "../core/ports.ts";
-import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
+import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
+import { decideSettleUnknown } from "../core/probe.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,
@@ -21,6 +22,7 @@ import {
 import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
+import { asStoreError, codeOf, reasonOf } from "./embedded-errors.ts";
 import { listPage } from "./embedded-list.ts";
 import type { Keyring } from "./encryption.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
@@ -54,8 +56,6 @@ const POLL_MS = 100;
 /** Calls that may wait for a stuck writer; one more is refused at once instead of being kept in memory. */
 const MAX_WAITING = 10_000;
 const NOTHING = Buffer.alloc(0);
-/** MDB_MAP_FULL, ENOSPC, EDQUOT, EFBIG, and EIO, which is what LMDB makes of a page that was written in part. */
-const FULL = /^(?:-30792|28|122|27|5|MDB_MAP_FULL|ENOSPC)$/u;
 
 /** Values and their expiry, which one transaction changes together. */
 interface Tables extends ExpiringTables {
@@ -115,6 +115,14 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     }
   }
 
+  const look: Store["look"] = (id) =>
+    read(() => {
+      const bytes = records.getBinary(id);
+      const nowMs = now();
+      const record = bytes && asOf(decodeRecord(id, bytes, keyring), nowMs);
+      return record && { record, nowMs };
+    });
+
   return {
     claim: (request) =>
       change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs), 0),
@@ -128,11 +136,15 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
       change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
-    inspect: (id) =>
-      read(() => {
-        const bytes = records.getBinary(id);
-        return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes, keyring), now());
-      }),
+    inspect: async (id) => (await look(id))?.record,
+    look,
+    settleUnknown: (id, attempt, finding) =>
+      change(
+        id,
+        (stored, nowMs) => decideSettleUnknown(stored, attempt, finding, nowMs),
+        // Also without a body: what is full leaves the outcome unknown, and the reserve is for completions.
+        finding.kind === "executed" ? (finding.response.body?.byteLength ?? 0) : undefined,
+      ),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
     forget: (id) => change(id, decideForget, undefined, decodeBare),
     resolve: (id, outcome, retentionMs) =>
@@ -264,31 +276,4 @@ function write<Answer>(
 function sweepBoth({ records, cells }: Databases, nowMs: number): number {
   const swept = sweepBatch(records, nowMs, SWEEP_BATCH);
   return swept === SWEEP_BATCH ? swept : swept + sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
-}
-
-/** Only our own errors leave this room: LMDB's may name paths and keys. */
-function asStoreError(error: unknown): StoreUnavailable | RecordCorrupt {
-  if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) return error;
-  const code = codeOf(error);
-  return FULL.test(code)
-    ? new StoreFull(`The store's disk is full or failing (${code}).`)
-    : new StoreUnavailable(`The store's directory failed (${code}).`);
-}
-
-/** A failed commit brings its reason as a promise of its own, which must be taken or it counts as unhandled. */
-async function reasonOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && "commitError" in error)) return error;
-  try {
-    return await error.commitError;
-  } catch (reason) {
-    return reason;
-  }
-}
-
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "no code";
-  if ("code" in error && (typeof error.code === "string" || typeof error.code === "number")) {
-    return String(error.code);
-  }
-  return /MDB_[A-Z_]+/u.exec(error.message)?.[0] ?? error.name;
 }

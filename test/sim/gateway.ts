@@ -158,6 +158,8 @@ export class Gateway {
         },
         unknownOutcome: () => undefined,
         recordedBytes: () => undefined,
+        probed: () => undefined,
+        probeDropped: () => undefined,
       },
       latency: createLatency(),
       duplicates: createDuplicates("salt"),

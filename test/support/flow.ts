@@ -14,6 +14,7 @@ import type {
   StoreOperation,
 } from "../../src/core/ports.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
+import type { ProbeReport } from "../../src/core/probe.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
@@ -78,6 +79,7 @@ export interface Line {
   readonly events: readonly string[];
   readonly lost: readonly StoreOperation[];
   readonly unknowns: readonly string[];
+  readonly probes: readonly ProbeReport[];
   /** How often the upstream was called. */
   calls(): number;
   /** The n-th call (from 1), now or when it comes. */
@@ -107,6 +109,7 @@ export function newLine(options: LineOptions = {}): Line {
   const events: string[] = [];
   const lost: StoreOperation[] = [];
   const unknowns: string[] = [];
+  const probes: ProbeReport[] = [];
   const faults = new Map<Faulty, Fault[]>();
   const memory = createMemoryStore({ now: () => EPOCH_MS + clock.monotonicMs() });
   const store = faultyStore(memory, clock, faults, events);
@@ -135,6 +138,8 @@ export function newLine(options: LineOptions = {}): Line {
       lostWrite: (operation) => lost.push(operation),
       unknownOutcome: (route, reason) => unknowns.push(`${route} ${reason}`),
       recordedBytes: () => undefined,
+      probed: (report) => probes.push(report),
+      probeDropped: () => undefined,
     },
     latency: createLatency(),
     duplicates: createDuplicates("salt"),
@@ -154,6 +159,7 @@ export function newLine(options: LineOptions = {}): Line {
     events,
     lost,
     unknowns,
+    probes,
     calls: () => upstream.sent.length,
     arrived: upstream.arrived,
     respond: upstream.respond,

@@ -46,6 +46,8 @@ export async function startGate(
     lostWrite: () => undefined,
     unknownOutcome: () => undefined,
     recordedBytes: () => undefined,
+    probed: () => undefined,
+    probeDropped: () => undefined,
   };
   const tunnel = createTunnel({
     url: upstreamUrl,

@@ -1,0 +1,60 @@
+/**
+ * The metrics of a registry written out, and those of several processes as one. What is counted, and what it means, is
+ * `metrics.ts`.
+ */
+import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
+import { AggregatorRegistry, Gauge, Registry } from "./prom-client.ts";
+import { AGGREGATORS } from "./scales.ts";
+
+export async function expositionOf(registry: Registry): Promise<Exposition> {
+  return { contentType: registry.contentType, body: await registry.metrics() };
+}
+
+/** Carries each metric's aggregator with it, so that the primary needs no list of names. */
+export async function snapshotOf(registry: Registry): Promise<Snapshot> {
+  const metrics = await registry.getMetricsAsJSON();
+  return metrics.map((metric) => {
+    const aggregator = AGGREGATORS.get(metric.name);
+    return aggregator === undefined ? metric : { ...metric, aggregator };
+  });
+}
+
+/** How many workers a scrape found, by whether they answered in time. */
+export interface WorkerCount {
+  readonly answering: number;
+  readonly silent: number;
+}
+
+/** The metrics of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
+export function sumSnapshots(
+  snapshots: readonly Snapshot[],
+  workers: WorkerCount,
+): Pick<Metrics, "exposition" | "snapshot"> {
+  const registry = AggregatorRegistry.aggregate<typeof Registry.PROMETHEUS_CONTENT_TYPE>([
+    ...snapshots,
+  ]);
+  const gauge = new Gauge({
+    name: "idempotency_gateway_workers",
+    help: "Worker processes, by whether they answered the last scrape in time.",
+    labelNames: ["state"],
+    registers: [registry],
+  });
+  gauge.set({ state: "answering" }, workers.answering);
+  gauge.set({ state: "silent" }, workers.silent);
+  return { exposition: () => expositionOf(registry), snapshot: () => snapshotOf(registry) };
+}
+
+const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);
+
+/**
+ * What stays true of a worker that has ended: its counters and histograms. Without them the sum would fall when a
+ * worker is replaced, and `rate()` would take the fall for a restart and count everything again.
+ */
+export function lastingOf(snapshot: Snapshot): Snapshot {
+  return snapshot.filter(({ type }) => LASTING_TYPES.has(String(type)));
+}
+
+/** Several snapshots as one. */
+export function addUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
+  return AggregatorRegistry.aggregate([...snapshots]).getMetricsAsJSON();
+}
