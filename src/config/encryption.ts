@@ -1,11 +1,11 @@
 /**
  * The keys of `store.encryption`, read from where the file says they are. No message quotes what was found there.
  */
-import { readFileSync } from "node:fs";
 import { DEFAULT_ENCRYPTION } from "./defaults.ts";
 import type { FileConfig } from "./file-schema.ts";
 import type { Problem } from "./problems.ts";
 import type { EncryptionConfig } from "./schema.ts";
+import { fileText, variableText } from "./secrets.ts";
 
 type EncryptionSettings = NonNullable<NonNullable<FileConfig["store"]>["encryption"]>;
 
@@ -49,23 +49,6 @@ export function readEncryption(
   }
   const { plain } = { ...DEFAULT_ENCRYPTION, ...settings };
   return { encryption: { keys, plain }, problems };
-}
-
-type Found = { readonly text: string } | { readonly text: undefined; readonly fault: string };
-
-function fileText(path: string): Found {
-  try {
-    return { text: readFileSync(path, "utf8") };
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "no code";
-    return { text: undefined, fault: `names a file that cannot be read (${code})` };
-  }
-}
-
-function variableText(env: NodeJS.ProcessEnv, name: string): Found {
-  const text = env[name];
-  if (text !== undefined && text !== "") return { text };
-  return { text: undefined, fault: "names an environment variable that is not set" };
 }
 
 /** As hex. 32 bytes in base64 are 43 characters and a `=`; the last one holds four bits. */

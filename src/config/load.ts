@@ -11,6 +11,7 @@ import { deepFreeze } from "./freeze.ts";
 import { helpText } from "./help.ts";
 import { printConfig } from "./print.ts";
 import { checkShape } from "./problems.ts";
+import { readProbeHeaders } from "./probe.ts";
 import { resolve } from "./resolve.ts";
 import { PACKAGE_ROOT, packageVersion } from "./version.ts";
 import type { GatewayConfig } from "./schema.ts";
@@ -94,8 +95,10 @@ function build(
   if (faults.length > 0 || found.length > 0) {
     return { config: undefined, faults, contradictions: found };
   }
-  const { encryption, problems: unread } = readEncryption(sound.store?.encryption, env);
-  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, encryption));
+  const { encryption, problems: noKeys } = readEncryption(sound.store?.encryption, env);
+  const { values, problems: noHeaders } = readProbeHeaders(sound, env);
+  const unread = [...noKeys, ...noHeaders];
+  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, encryption, values));
   return { config, faults, contradictions: unread.map(line) };
 }
 

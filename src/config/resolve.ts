@@ -16,6 +16,7 @@ import {
 import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
+import { type HeaderValues, resolveProbe } from "./probe.ts";
 import { resolveResource } from "./resource.ts";
 import type { EncryptionConfig, GatewayConfig, QuotasConfig, StoreConfig } from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
@@ -44,11 +45,17 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
 ];
 
 /** The whole configuration; keys were read before. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
-export function resolve(file: FileConfig, encryption?: EncryptionConfig): GatewayConfig {
+export function resolve(
+  file: FileConfig,
+  encryption?: EncryptionConfig,
+  headers: HeaderValues = new Map(),
+): GatewayConfig {
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
+  const store = resolveStore(file.store ?? {}, leaseOf(file).defaultMs);
+  const given = { headers, leaseMs: store.leaseMs };
   return {
     listen: {
       host: listen.host,
@@ -65,10 +72,7 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
       timeoutMs: ms(upstream.timeout),
       connections: upstream.connections,
     },
-    store: {
-      ...resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
-      ...(encryption && { encryption }),
-    },
+    store: { ...store, ...(encryption && { encryption }) },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
     quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
     admin: {
@@ -80,8 +84,8 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     tracing: { ...DEFAULTS.tracing, ...file.tracing },
     workers: file.workers ?? DEFAULTS.workers,
-    defaults: resolvePolicy("default", defaults),
-    routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults)),
+    defaults: resolvePolicy("default", defaults, given),
+    routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults, given)),
   };
 }
 
@@ -108,11 +112,17 @@ function resolveNewKeys(
   return { perSecond, burst };
 }
 
-function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
+/** What a policy rests on beside its own words. */
+interface Given {
+  readonly headers: HeaderValues;
+  readonly leaseMs: number;
+}
+
+function resolveRoute(route: RouteSettings, defaults: PolicyValues, given: Given): Route {
   return {
     methods: route.match?.methods ?? [],
     path: route.match?.path ?? unchecked(),
-    policy: resolvePolicy(route.name ?? unchecked(), inherit(defaults, policyOf(route))),
+    policy: resolvePolicy(route.name ?? unchecked(), inherit(defaults, policyOf(route)), given),
   };
 }
 
@@ -122,7 +132,7 @@ export function policyOf(route: RouteSettings): PolicySettings {
   return policy;
 }
 
-function resolvePolicy(route: string, values: PolicyValues): Policy {
+function resolvePolicy(route: string, values: PolicyValues, given: Given): Policy {
   return {
     route,
     mode: values.mode,
@@ -144,6 +154,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
     waitTimeoutMs: ms(values.waitTimeout),
     onStoreError: values.onStoreError,
     onUnknown: values.onUnknown,
+    probe: resolveProbe(values, given.headers, given.leaseMs),
     retention: {
       completedMs: ms(values.retention.completed),
       unknownMs: ms(values.retention.unknown),

@@ -10,7 +10,7 @@ import type { Database, RootDatabase } from "lmdb";
 import type { Store } from "../core/ports.ts";
 import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
-import { decideSettleUnknown } from "../core/probe.ts";
+import { decideSettleUnknown, type Finding } from "../core/probe.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,
@@ -74,8 +74,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const { dir, timeoutMs, now = Date.now, bus, identity, keyring } = options;
   if (identity !== undefined && identityOf(dir) !== identity) throw new StoreUnavailable(lost(dir));
   const databases = openDatabases(dir);
-  const { env } = databases;
-  const records = databases.records.values;
+  const { env, records: { values: records } } = databases; // prettier-ignore
   const room = new Room(dir);
   const transact = transactor(databases, room, timeoutMs);
   const hub = new SettleHub(POLL_MS);
@@ -115,14 +114,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     }
   }
 
-  const look: Store["look"] = (id) =>
-    read(() => {
-      const bytes = records.getBinary(id);
-      const nowMs = now();
-      const record = bytes && asOf(decodeRecord(id, bytes, keyring), nowMs);
-      return record && { record, nowMs };
-    });
-
+  const look: Store["look"] = (id) => read(() => lookAt(records, id, now(), keyring));
   return {
     claim: (request) =>
       change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs), 0),
@@ -142,8 +134,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
       change(
         id,
         (stored, nowMs) => decideSettleUnknown(stored, attempt, finding, nowMs),
-        // Also without a body: what is full leaves the outcome unknown, and the reserve is for completions.
-        finding.kind === "executed" ? (finding.response.body?.byteLength ?? 0) : undefined,
+        roomFor(finding),
       ),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
     forget: (id) => change(id, decideForget, undefined, decodeBare),
@@ -155,16 +146,36 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     close: () => (closing ??= closeAll()),
   };
 
-  async function closeAll(): Promise<void> {
+  function closeAll(): Promise<void> {
     stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
-    // A stuck writer must not hold a stop up: what was acknowledged is on disk already.
-    const stuck = pause(timeoutMs, true, { ref: false });
-    if (await Promise.race([env.close().then(() => false), stuck])) {
-      throw new StoreUnavailable("The store's directory is held by a write of another process.");
-    }
+    return closed(env, timeoutMs);
   }
+}
+
+async function closed(env: RootDatabase<Buffer, string>, timeoutMs: number): Promise<void> {
+  // A stuck writer must not hold a stop up: what was acknowledged is on disk already.
+  const stuck = pause(timeoutMs, true, { ref: false });
+  if (await Promise.race([env.close().then(() => false), stuck])) {
+    throw new StoreUnavailable("The store's directory is held by a write of another process.");
+  }
+}
+
+/** Also without a body: where there is no room the outcome stays unknown, and the reserve is for completions. */
+function roomFor(finding: Finding): number | undefined {
+  return finding.kind === "executed" ? (finding.response.body?.byteLength ?? 0) : undefined;
+}
+
+function lookAt(
+  records: Tables["values"],
+  id: string,
+  nowMs: number,
+  keyring: Keyring | undefined,
+): Awaited<ReturnType<Store["look"]>> {
+  const bytes = records.getBinary(id);
+  const record = bytes && asOf(decodeRecord(id, bytes, keyring), nowMs);
+  return record && { record, nowMs };
 }
 
 async function problemsOf(

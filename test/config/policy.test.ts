@@ -45,6 +45,7 @@ void t.test("the built-in policy is the documented one", (t) => {
     waitTimeoutMs: 30_000,
     onStoreError: "reject",
     onUnknown: "by-method",
+    probe: undefined,
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1_048_576, responseBytes: 1_048_576 },
     respond: {
