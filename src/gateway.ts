@@ -11,13 +11,14 @@ import { createAdmin } from "./admin/server.ts";
 import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
-import type { Clock, NewToken, Observer, Store } from "./core/ports.ts";
+import type { Clock, NewToken, Store } from "./core/ports.ts";
 import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
 import { openAccess, openLocks, openTracing, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
+import { createProber } from "./flow/prober.ts";
 import { createDuplicates } from "./flow/sights.ts";
 import { tracedExchange } from "./flow/traced.ts";
 import { readJson } from "./http/json.ts";
@@ -27,6 +28,7 @@ import { createTunnel, type Tunnel } from "./http/tunnel.ts";
 import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
+import { observing } from "./observe/observer.ts";
 import { observeStore } from "./observe/store.ts";
 import { consoleParts } from "./operators.ts";
 
@@ -128,15 +130,25 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
   const access = await openAccess(config, monotonicMs);
   const locks = await openLocks(config, { cells: store, newToken, clock });
   const observer = observing(metrics, log);
+  const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
     locks,
     readJson,
-    store: observeStore(await rememberingIn(store, config.store), metrics),
+    store: measured,
     clock,
     newToken,
     observer,
     latency: createLatency(),
     duplicates: createDuplicates(newToken()),
+    prober: createProber({
+      terms: () => terms.deps,
+      store: measured,
+      clock,
+      observer,
+      newToken,
+      chance: Math.random,
+      failed: (error) => log.failure("a probe failed", error),
+    }),
     access: access?.ports,
     background: (work) => {
       const tracked = work
@@ -177,6 +189,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       const settled = new AbortController();
       await Promise.race([Promise.all(background), pause(longestCallMs, true, settled.signal)]);
       settled.abort();
+      lasting.prober.close();
       await locks.close();
       terms.tunnel.close();
       await terms.upstream.close();
@@ -234,24 +247,6 @@ function headerKeys(policies: readonly Policy[]): readonly string[] {
     source.from === "header" ? source.name.toLowerCase() : "idempotency-key",
   );
   return [...new Set(["idempotency-key", ...names])];
-}
-
-function observing(metrics: Metrics, log: ServingParts["log"]): Observer {
-  return {
-    began: () => metrics.began(),
-    finished(report) {
-      metrics.finished(report);
-      log.exchange(report);
-    },
-    lostWrite: (operation) => metrics.lostWrite(operation),
-    unknownOutcome: (route, reason) => metrics.unknownOutcome(route, reason),
-    recordedBytes: (bytes) => metrics.recordedBytes(bytes),
-    probed(report) {
-      metrics.probed(report);
-      log.event("info", "unknown outcome probed", { ...report });
-    },
-    probeDropped: (route) => metrics.probeDropped(route),
-  };
 }
 
 /** The operators' half. */

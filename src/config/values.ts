@@ -136,6 +136,8 @@ export function probePathFault(path: string): string | undefined {
 /** The gateway's own fields would make the upstream take the question for the operation. */
 export function probeHeaderFault(name: string): string | undefined {
   if (/^idempotency-/iu.test(name)) return "must not be one of the gateway's own fields";
+  // Left out, it is the upstream's own; one that tells its sites apart may need another.
+  if (name.toLowerCase() === "host") return undefined;
   return requestHeaderFault(name);
 }
 

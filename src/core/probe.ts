@@ -68,8 +68,8 @@ export function decideSettleUnknown(
 export type Verdict =
   | { readonly kind: "executed"; readonly response: RecordedResponse }
   | { readonly kind: "not-executed" }
-  /** Nothing that settles it. `retryInMs`: when a "not executed" counts, where it came too early. */
-  | { readonly kind: "kept"; readonly cause: string; readonly retryInMs?: number }
+  /** Nothing that settles it. `countsInMs`: when it would, where it came too early. */
+  | { readonly kind: "kept"; readonly cause: string; readonly countsInMs?: number }
   /** No answer. */
   | { readonly kind: "failed"; readonly cause: string };
 
@@ -98,7 +98,7 @@ export function verdictOnProbe(
         // DANGER: the first request may still be on its way, or at work where the status URL does not see it yet.
         const leftMs = sinceMs + releaseAfterMs - nowMs;
         return leftMs > 0
-          ? { kind: "kept", cause: "not-executed-yet", retryInMs: leftMs }
+          ? { kind: "kept", cause: "not-found-yet", countsInMs: leftMs }
           : { kind: "not-executed" };
       }
       const whole = isSuccess(status) && !NOT_YET.has(status);

@@ -1,0 +1,21 @@
+/** What the flow tells of itself, counted and logged. Which words and which fields, `metrics.ts` and `log.ts` decide. */
+import type { Observer } from "../core/ports.ts";
+import type { Log } from "./log.ts";
+
+export function observing(metrics: Observer, log: Pick<Log, "event" | "exchange">): Observer {
+  return {
+    began: () => metrics.began(),
+    finished(report) {
+      metrics.finished(report);
+      log.exchange(report);
+    },
+    lostWrite: (operation) => metrics.lostWrite(operation),
+    unknownOutcome: (route, reason) => metrics.unknownOutcome(route, reason),
+    recordedBytes: (bytes) => metrics.recordedBytes(bytes),
+    probed(report) {
+      metrics.probed(report);
+      log.event("info", "unknown outcome probed", { ...report });
+    },
+    probeDropped: (route) => metrics.probeDropped(route),
+  };
+}
