@@ -26,6 +26,7 @@ import { createListener } from "./http/listener.ts";
 import { newScreen, type Screen } from "./http/screen.ts";
 import { createTunnel, type Tunnel } from "./http/tunnel.ts";
 import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
+import { createHandMetrics } from "./observe/by-hand.ts";
 import type { Log } from "./observe/log.ts";
 import type { Exposition, Metrics } from "./observe/metrics.ts";
 import { observing } from "./observe/observer.ts";
@@ -270,13 +271,17 @@ export function createOperating(
 ): Operating {
   const { store, log, exposition, unready, configuring } = parts;
   let current = config;
+  const byHand = createHandMetrics();
   const admin = createAdmin({
     ...config.admin,
     ...consoleParts(() => current, parts),
     desk: store,
     problems: async () => [...unready(), ...(await store.problems())],
-    exposition,
-    audit: (change) => log.event("info", "record changed by an operator", { ...change }),
+    exposition: async () => byHand.behind(await exposition()),
+    audit(change) {
+      log.event("info", "record changed by an operator", { ...change });
+      if (change.action === "resolve" && change.answer === "done") byHand.resolved(change.outcome);
+    },
     failure: (message, error) => log.failure(message, error),
     executedRetentionMs: config.defaults.retention.completedMs,
     ...(configuring !== undefined && { configuring }),

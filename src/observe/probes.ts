@@ -1,7 +1,4 @@
-/**
- * What is counted of probes, and of outcomes that operators resolve by hand: the two ways in which an unknown outcome gets
- * its answer. What a probe is, is not decided here.
- */
+/** What is counted of probes. What a probe is and what its results mean, is not decided here. */
 import { type ProbeResult, PROBE_RESULTS } from "../core/probe.ts";
 import { Counter, type Registry } from "./prom-client.ts";
 

@@ -2,6 +2,7 @@
 import { RELOAD_RESULTS } from "./labels.ts";
 import type { Exposition } from "./metrics.ts";
 import { Counter, Gauge, Registry } from "./prom-client.ts";
+import { behind } from "./snapshots.ts";
 
 export type ReloadResult = (typeof RELOAD_RESULTS)[number];
 
@@ -44,8 +45,6 @@ export function createReloadMetrics(): ReloadMetrics {
       if (result === "applied" || result === "unchanged") good();
       else successful.set(0);
     },
-    async behind({ contentType, body }) {
-      return { contentType, body: `${body.trimEnd()}\n\n${await registry.metrics()}` };
-    },
+    behind: (exposition) => behind(exposition, registry),
   };
 }
