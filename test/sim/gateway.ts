@@ -149,7 +149,7 @@ export class Gateway {
       },
       unknownOutcome: () => undefined,
       recordedBytes: () => undefined,
-      probed: () => undefined,
+      probed: ({ result }) => journal.probed(result),
       probeDropped: () => undefined,
     };
     const deps: FlowDeps = {

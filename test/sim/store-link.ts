@@ -94,6 +94,11 @@ export function linkStore(
         id,
         work: () => store.settleUnknown(id, attempt, finding),
         needsRoom: finding.kind === "executed",
+        heard: (answer) => {
+          const key = site.keys.get(id);
+          const completes = answer === "done" && finding.kind === "executed";
+          if (completes && key !== undefined) journal.tell({ kind: "completed", ...key });
+        },
       }),
     watch: async (id) => {
       const watch = await through({ operation: "watch", id, work: () => store.watch(id) });
