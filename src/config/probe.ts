@@ -3,9 +3,9 @@
  * of the file to the values of the gateway and back. What may stand there is in `policy-schema.ts`.
  */
 import type { Policy, ProbeHeader, ProbePolicy } from "../core/policy.ts";
-import { isSafe } from "../core/route.ts";
 import type { FileConfig, PolicySettings } from "./file-schema.ts";
 import type { PolicyValues, ProbeValues } from "./inherit.ts";
+import { SAFE_METHODS } from "./paths.ts";
 import type { Contradiction, Problem } from "./problems.ts";
 import { fileText, variableText } from "./secrets.ts";
 import { formatDuration, parseDuration } from "./units.ts";
@@ -51,7 +51,7 @@ export function probeContradictions(
       "onUnknown",
     );
   }
-  const safe = methods.filter(isSafe);
+  const safe = methods.filter((method) => SAFE_METHODS.has(method));
   if (safe.length > 0) {
     tell(
       "match.methods",

@@ -5,7 +5,7 @@
 import type { Cells } from "./resource-ports.ts";
 import type { Outcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
-import type { ProbeObserver, ProbeStore } from "./probe.ts";
+import type { ProbeObserver, ProbeStore } from "./probe-ports.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,

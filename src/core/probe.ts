@@ -5,6 +5,7 @@
 import type { Policy } from "./policy.ts";
 import type { ForwardOutcome } from "./ports.ts";
 import { toRecord, verdictOn, isSuccess } from "./recordable.ts";
+import type { Finding } from "./probe-ports.ts";
 import { asOf, baseOf, KEEP } from "./record.ts";
 import type {
   CompletedRecord,
@@ -14,28 +15,6 @@ import type {
   UnknownRecord,
   WriteAnswer,
 } from "./record.ts";
-
-/** What a probe has found out about one attempt. */
-export type Finding =
-  | {
-      readonly kind: "executed";
-      readonly response: RecordedResponse;
-      readonly retentionMs: number;
-      /** Fresh. It stands where the owner's token was, so that the owner's late completion is `lost`. */
-      readonly token: string;
-    }
-  | { readonly kind: "not-executed" };
-
-/** What a probe reads and writes. Calls end as those of `ClaimStore` do. */
-export interface ProbeStore {
-  /** The record as it stands, and when that was on the store's clock. */
-  look(id: string): Promise<{ readonly record: StoredRecord; readonly nowMs: number } | undefined>;
-  /**
-   * `attempt` is the token of the attempt that was asked about. `lost`: it is not unknown any more, or another attempt
-   * is; nothing was written.
-   */
-  settleUnknown(id: string, attempt: string, finding: Finding): Promise<WriteAnswer>;
-}
 
 /**
  * DANGER: between the question and this an operator may have decided, the owner may have completed, or the key may have been
@@ -137,26 +116,4 @@ export function pauseAfter(probes: number, chance: number): number {
   const fullMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(probes, 20), LONGEST_PAUSE_MS);
   // Half of it by chance: those that became unknown together are not asked about together.
   return Math.round(fullMs * (0.5 + chance / 2));
-}
-
-/** How one probe ended. `overtaken`: it was settled, or claimed again, while the upstream was asked. */
-export const PROBE_RESULTS = ["executed", "not-executed", "kept", "failed", "overtaken"] as const;
-
-export type ProbeResult = (typeof PROBE_RESULTS)[number];
-
-export interface ProbeReport {
-  readonly route: string;
-  readonly recordId: string;
-  readonly result: ProbeResult;
-  /** How often this process has asked about this attempt, this time included. */
-  readonly probe: number;
-  /** Why, for people: an error code or a fixed text. */
-  readonly cause?: string | undefined;
-  readonly durationMs: number;
-}
-
-export interface ProbeObserver {
-  probed(report: ProbeReport): void;
-  /** This process asks no more about an outcome of this route by itself: there are too many. */
-  probeDropped(route: string): void;
 }

@@ -4,17 +4,10 @@
  */
 import { isNamed } from "../core/fields.ts";
 import type { Policy, ProbePolicy } from "../core/policy.ts";
-import { RecordCorrupt, StoreUnavailable, type Clock, type NewToken } from "../core/ports.ts";
-import {
-  probeTarget,
-  verdictOnProbe,
-  type Finding,
-  type ProbeResult,
-  type ProbeStore,
-  type Verdict,
-} from "../core/probe.ts";
+import { RecordCorrupt, StoreUnavailable, type NewToken, type Upstream } from "../core/ports.ts";
+import { probeTarget, verdictOnProbe, type Verdict } from "../core/probe.ts";
+import type { Finding, ProbeResult, ProbeStore } from "../core/probe-ports.ts";
 import type { HeaderPair, UnknownRecord } from "../core/record.ts";
-import type { FlowDeps } from "./deps.ts";
 
 /** Which operation a question is about. */
 export interface Question {
@@ -41,9 +34,8 @@ export type Asked =
 export interface Asking {
   readonly policy: Policy;
   readonly probe: ProbePolicy;
-  readonly upstream: FlowDeps["upstream"];
+  readonly upstream: Upstream;
   readonly store: ProbeStore;
-  readonly clock: Clock;
   readonly newToken: NewToken;
 }
 

@@ -4,10 +4,11 @@
  * memory alone and nowhere else; the question itself is `probe.ts`.
  */
 import type { Policy } from "../core/policy.ts";
-import type { Clock, NewToken } from "../core/ports.ts";
-import { pauseAfter, type ProbeObserver, type ProbeStore } from "../core/probe.ts";
+import type { Clock, NewToken, Upstream } from "../core/ports.ts";
+import { pauseAfter } from "../core/probe.ts";
+import type { ProbeObserver, ProbeStore } from "../core/probe-ports.ts";
 import type { HeaderPair } from "../core/record.ts";
-import type { FlowDeps } from "./deps.ts";
+import type { FindRoute } from "../core/route.ts";
 import { probeOnce, type Asked, type Question } from "./probe.ts";
 
 /** `settled`: the store knows more by now. */
@@ -29,7 +30,7 @@ export interface Prober {
 
 export interface ProberOptions {
   /** As they are now: what is asked later is asked by what holds then. */
-  readonly terms: () => Pick<FlowDeps, "findRoute" | "upstream">;
+  readonly terms: () => { readonly findRoute: FindRoute; readonly upstream: Upstream };
   readonly store: ProbeStore;
   readonly clock: Clock;
   readonly observer: ProbeObserver;
@@ -185,7 +186,7 @@ class Memory implements Prober {
     if (policy?.probe === undefined) return this.#forget(known);
     const startedMs = clock.monotonicMs();
     const { upstream } = terms();
-    const asking = { policy, probe: policy.probe, upstream, store, clock, newToken };
+    const asking = { policy, probe: policy.probe, upstream, store, newToken };
     const asked = await probeOnce(known.question, known.attempt, headers, asking);
     this.#report(known, policy.route, asked, startedMs);
     return asked.kind === "settled" ? this.#forget(known) : this.#keep(known, asked);

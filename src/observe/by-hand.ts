@@ -1,8 +1,7 @@
 /** What operators decide about unknown outcomes, counted in the process that has their port. The log tells which records. */
 import type { Resolution } from "../core/desk.ts";
-import type { Exposition } from "./metrics.ts";
 import { Counter, Registry } from "./prom-client.ts";
-import { behind } from "./snapshots.ts";
+import { behind, type Exposition } from "./snapshots.ts";
 
 const OUTCOMES: readonly Resolution[] = ["executed", "not-executed"];
 

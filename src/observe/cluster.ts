@@ -5,8 +5,8 @@
  * what the metrics mean is `metrics.ts`.
  */
 import cluster, { type Worker } from "node:cluster";
-import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
-import { addUp, lastingOf, sumSnapshots } from "./snapshots.ts";
+import type { Metrics } from "./metrics.ts";
+import { addUp, lastingOf, sumSnapshots, type Exposition, type Snapshot } from "./snapshots.ts";
 
 const ASK = "idempotency-gateway:metrics?";
 const ANSWER = "idempotency-gateway:metrics!";

@@ -12,16 +12,7 @@ import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
 import { type ProbeMetrics, probeMetrics } from "./probes.ts";
 import { EXCHANGE_BUCKETS_SECONDS, MISNAMED_DEFAULTS, STORE_BUCKETS_SECONDS } from "./scales.ts";
-import { expositionOf, snapshotOf } from "./snapshots.ts";
-
-/** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
-export interface Exposition {
-  readonly contentType: string;
-  readonly body: string;
-}
-
-/** All metrics of one process as plain data, fit for a message between processes. */
-export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+import { type Exposition, expositionOf, type Snapshot, snapshotOf } from "./snapshots.ts";
 
 export interface Metrics extends Observer {
   /** One call to the store, in seconds. `ok` is false when it rejected. */

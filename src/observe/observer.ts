@@ -14,7 +14,8 @@ export function observing(metrics: Observer, log: Pick<Log, "event" | "exchange"
     recordedBytes: (bytes) => metrics.recordedBytes(bytes),
     probed(report) {
       metrics.probed(report);
-      log.event("info", "unknown outcome probed", { ...report });
+      const durationMs = Math.round(report.durationMs);
+      log.event("info", "unknown outcome probed", { ...report, durationMs });
     },
     probeDropped: (route) => metrics.probeDropped(route),
   };

@@ -1,5 +1,5 @@
 /** What is counted of probes. What a probe is and what its results mean, is not decided here. */
-import { type ProbeResult, PROBE_RESULTS } from "../core/probe.ts";
+import { type ProbeResult, PROBE_RESULTS } from "../core/probe-ports.ts";
 import { Counter, type Registry } from "./prom-client.ts";
 
 export interface ProbeMetrics {

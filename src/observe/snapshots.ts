@@ -2,9 +2,23 @@
  * The metrics of a registry written out, and those of several processes as one. What is counted, and what it means, is
  * `metrics.ts`.
  */
-import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
 import { AggregatorRegistry, Gauge, Registry } from "./prom-client.ts";
 import { AGGREGATORS } from "./scales.ts";
+
+/** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
+export interface Exposition {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** All metrics of one process as plain data, fit for a message between processes. */
+export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+
+/** Both forms of what several processes have counted. */
+interface Summed {
+  exposition(): Promise<Exposition>;
+  snapshot(): Promise<Snapshot>;
+}
 
 export async function expositionOf(registry: Registry): Promise<Exposition> {
   return { contentType: registry.contentType, body: await registry.metrics() };
@@ -32,10 +46,7 @@ export interface WorkerCount {
 }
 
 /** The metrics of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
-export function sumSnapshots(
-  snapshots: readonly Snapshot[],
-  workers: WorkerCount,
-): Pick<Metrics, "exposition" | "snapshot"> {
+export function sumSnapshots(snapshots: readonly Snapshot[], workers: WorkerCount): Summed {
   const registry = AggregatorRegistry.aggregate<typeof Registry.PROMETHEUS_CONTENT_TYPE>([
     ...snapshots,
   ]);

@@ -10,7 +10,8 @@ import type { Database, RootDatabase } from "lmdb";
 import type { Store } from "../core/ports.ts";
 import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
-import { decideSettleUnknown, type Finding } from "../core/probe.ts";
+import { decideSettleUnknown } from "../core/probe.ts";
+import type { Finding } from "../core/probe-ports.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
 import {
   asOf,

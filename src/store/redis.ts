@@ -6,7 +6,7 @@
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import { RESOLVED_TOKEN } from "../core/desk.ts";
 import type { ForgetAnswer, ResolveAnswer } from "../core/desk.ts";
-import type { Finding } from "../core/probe.ts";
+import type { Finding } from "../core/probe-ports.ts";
 import type { CompleteAnswer, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
 import { decodeRecord, encodeAnswer } from "./codec.ts";

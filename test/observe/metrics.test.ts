@@ -4,6 +4,7 @@ import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
 import { STORE_OPERATIONS } from "../../src/observe/labels.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
+import { createHandMetrics } from "../../src/observe/by-hand.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 
 const REPORT: ExchangeReport = {
@@ -158,7 +159,8 @@ t.test("docs/metrics.md lists every metric with its type and labels, and no othe
   const of = metrics();
   touchAll(of);
   of.serves("0123456789abcdef", ["charges"]);
-  const { body } = await createReloadMetrics().behind(await of.exposition());
+  const served = await createReloadMetrics().behind(await of.exposition());
+  const { body } = await createHandMetrics().behind(served);
   const found = new Map<string, { type: string; labels: Set<string> }>();
   for (const [, name = "", type = ""] of body.matchAll(
     /^# TYPE (idempotency_gateway_\S+) (\S+)$/gm,

@@ -1,5 +1,5 @@
 /** The history of one seed: what the checker judges, written down in the order in which it happens. */
-import type { ProbeResult } from "../../src/core/probe.ts";
+import type { ProbeResult } from "../../src/core/probe-ports.ts";
 import type { HistoryEvent } from "../checker/history.ts";
 import type { World } from "./world.ts";
 

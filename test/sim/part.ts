@@ -7,7 +7,7 @@ import t, { type Test } from "tap";
 import type { BatchResult } from "../proof/row.ts";
 import { BARE_NODE } from "../support/bare-node.ts";
 import { bundled } from "../support/bundled.ts";
-import { PROBE_RESULTS } from "../../src/core/probe.ts";
+import { PROBE_RESULTS } from "../../src/core/probe-ports.ts";
 import { FAULTS } from "./faults.ts";
 import { rows } from "./rows.ts";
 

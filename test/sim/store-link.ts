@@ -3,7 +3,7 @@
  * it, delay it, do it twice or lose its reply. The store itself never lies and loses nothing.
  */
 import { StoreFull, StoreUnavailable, type SettleWatch, type Store } from "../../src/core/ports.ts";
-import type { ProbeStore } from "../../src/core/probe.ts";
+import type { ProbeStore } from "../../src/core/probe-ports.ts";
 import type { ClaimAnswer } from "../../src/core/record.ts";
 import type { Cells } from "../../src/core/resource-ports.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";

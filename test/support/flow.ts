@@ -15,7 +15,7 @@ import type {
   StoreOperation,
 } from "../../src/core/ports.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
-import type { ProbeReport } from "../../src/core/probe.ts";
+import type { ProbeReport } from "../../src/core/probe-ports.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
