@@ -339,6 +339,24 @@ void t.test("pointers that differ only in case are two pointers", (t) => {
   t.end();
 });
 
+void t.test(
+  "a probe is there exactly where onUnknown says so; its release follows the lease",
+  (t) => {
+    const probe = { path: "/by-key/{key}" };
+    t.equal(routeOf({ probe }, {}).probe, undefined);
+    const inherited = routeOf({ onUnknown: "probe", probe }, { probe: { timeout: "9s" } }).probe;
+    t.strictSame(inherited, {
+      path: "/by-key/{key}",
+      as: "caller",
+      timeoutMs: 9000,
+      releaseAfterMs: 40_000,
+      headers: [],
+    });
+    t.equal(routeOf({ onUnknown: "probe", probe }, { onUnknown: "block" }).probe, undefined);
+    t.end();
+  },
+);
+
 void t.test("every key of status sets the status of one problem", (t) => {
   const keys = keyPaths()
     .filter((path) => path.startsWith("defaults.status."))
