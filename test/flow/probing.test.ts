@@ -5,12 +5,23 @@
 import assert from "node:assert/strict";
 import t from "tap";
 import type { Policy } from "../../src/core/policy.ts";
-import type { ForwardOutcome } from "../../src/core/ports.ts";
+import type { ForwardOutcome, Upstream } from "../../src/core/ports.ts";
 import { pauseAfter, probeTarget, verdictOnProbe } from "../../src/core/probe.ts";
 import type { HeaderPair } from "../../src/core/record.ts";
-import { answered, LEASE_MS, newLine, type Line, type LineOptions } from "../support/flow.ts";
+import { routeFinder } from "../../src/core/route.ts";
+import { createProber } from "../../src/flow/prober.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
+import { claimOf } from "../store/contract-values.ts";
+import {
+  answered,
+  EPOCH_MS,
+  LEASE_MS,
+  newLine,
+  type Line,
+  type LineOptions,
+} from "../support/flow.ts";
 import { newPolicy } from "../support/policy.ts";
-import { quiet } from "../support/virtual-clock.ts";
+import { quiet, VirtualClock } from "../support/virtual-clock.ts";
 
 const RELEASE_AFTER_MS = 60_000;
 const LOST: ForwardOutcome = { kind: "unknown", reason: "reset", cause: "UND_ERR_SOCKET" };
@@ -358,6 +369,55 @@ t.test("after an outage no more than a few are asked about at once", async (t) =
   t.equal(gets(line).length, 20);
   t.same(new Set(results(line)), new Set(["executed"]));
 });
+
+t.test(
+  "what is asked later is asked by what holds then, and by nobody once that is nothing",
+  async (t) => {
+    const clock = new VirtualClock();
+    const store = createMemoryStore({ now: () => EPOCH_MS + clock.monotonicMs() });
+    const claim = claimOf();
+    await store.claim(claim);
+    await store.markUnknown(claim.id, claim.token, "reset", RELEASE_AFTER_MS);
+    const asked: string[] = [];
+    const upstreamOf = (name: string): Upstream => ({
+      send: async ({ target }) => {
+        asked.push(`${name} ${target}`);
+        return answered(500);
+      },
+    });
+    const termsOf = (name: string, policy: Partial<Policy>) => ({
+      findRoute: routeFinder([], newPolicy(policy)),
+      upstream: upstreamOf(name),
+    });
+    let terms = termsOf("old", probing());
+    const prober = createProber({
+      terms: () => terms,
+      store,
+      clock,
+      observer: { probed: () => undefined, probeDropped: () => undefined },
+      newToken: () => assert.fail("nothing is settled"),
+      chance: () => 1,
+      failed: (error) => assert.ifError(error),
+    });
+    const question = { id: claim.id, key: "k", method: "POST", path: "/v1/charges" };
+    prober.watch(question, claim.token);
+    await clock.advance(1000);
+    terms = termsOf("new", probing({ path: "/new?key={key}" }));
+    await clock.advance(1000);
+    t.same(asked, ["old /by-key/k", "new /new?key=k"]);
+    terms = termsOf("callers", probing({ as: "caller" }));
+    await clock.advance(20_000);
+    terms = termsOf("blocked", { onUnknown: "block" });
+    t.same(await prober.ask(question, claim.token, []), { kind: "settled" });
+    t.equal(asked.length, 2, "a caller's question needs a caller, and a blocked outcome none");
+    terms = termsOf("again", probing());
+    prober.watch(question, claim.token);
+    prober.close();
+    await clock.advance(20_000);
+    t.equal(asked.length, 2, "nor does anybody ask behind a stop");
+    t.equal(clock.sleeping(), 0);
+  },
+);
 
 t.test("pauses grow to five minutes, half of each by chance", (t) => {
   t.same(
