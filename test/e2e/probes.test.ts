@@ -5,13 +5,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import type { Answer } from "../support/client.ts";
-import { call } from "../support/client.ts";
+import { call, type Answer } from "../support/client.ts";
 import { printConfig } from "../../src/config/print.ts";
+import { configured, startGatewayProcess } from "../support/gateway-process.ts";
 import { startGateway, storeSettings, tempDir, type StoreName } from "../support/gateway.ts";
 import { until } from "../support/redis-server.ts";
 import { newKey, startScene, type Scene } from "../support/scene.ts";
-import { writeAnswer, type Responder } from "../support/upstream.ts";
+import { startUpstream, writeAnswer, type Responder } from "../support/upstream.ts";
 
 const root = t;
 const STORES: readonly StoreName[] = ["embedded", "redis"];
@@ -112,7 +112,7 @@ for (const store of STORES) {
   t.test(
     `${store}: 404 frees the key when it counts, not before; the retry executes`,
     async (t) => {
-      const scene = await startScene(t, root, store, charges({ releaseAfter: "2s" }));
+      const scene = await startScene(t, root, store, charges({ releaseAfter: "3s" }));
       losing(scene, 1, (_asked, _req, res) => writeAnswer(res, { status: 404 }));
       const key = newKey();
       const id = await lose(t, scene, key);
@@ -212,6 +212,37 @@ for (const store of STORES) {
     t.notMatch(told, /canary/u);
   });
 }
+
+t.test("kill -9 behind the upstream's work: the retry asks when the lease is over", async (t) => {
+  const { routes } = charges({});
+  const upstream = await startUpstream(t);
+  upstream.respond((seen, req, res) => {
+    // The work is done, and its answer never comes.
+    if (seen.method === "GET") return tellPaid(seen, req, res);
+  });
+  const args = configured(t, {
+    routes,
+    upstream: { url: upstream.url, timeout: "500ms", connectTimeout: "500ms" },
+    store: { url: `file:${tempDir(t)}`, lease: "2s" },
+  });
+  const gateway = await startGatewayProcess(t, args);
+  const asking = { method: "POST", headers: { "Content-Type": "text/plain", "Idempotency-Key": "k" }, body: "a" }; // prettier-ignore
+  const first = t.rejects(call(`${gateway.url}/v1/charges`, asking));
+  await upstream.arrived(1);
+  await gateway.end("SIGKILL");
+  await first;
+  const next = await startGatewayProcess(t, args);
+  const told: string[] = [];
+  await until(async () => {
+    const answer = await call(`${next.url}/v1/charges`, asking);
+    told.push(answer.header("Idempotency-Status") ?? "none");
+    return answer.body.equals(PAID);
+  });
+  t.same([...new Set(told)], ["in-flight", "replayed"]);
+  t.equal(upstream.calls.filter(({ method }) => method === "POST").length, 1);
+  t.equal(upstream.count(), 2);
+  t.match(await next.line("unknown outcome probed"), { result: "executed", probe: 1 });
+});
 
 t.test("a key that would lead elsewhere is not asked about, and stays unknown", async (t) => {
   const scene = await startScene(t, root, "memory", charges({ as: "caller" }));
