@@ -192,7 +192,7 @@ const overtaken: Situation = async (stage) => {
   });
   await ask(0);
   const slow = ask(0);
-  await asked.opened;
+  await Promise.race([asked.opened, slow]);
   await ask(1);
   open();
   await slow;

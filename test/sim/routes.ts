@@ -96,10 +96,17 @@ export const findReads = readsFinder(ROUTES);
 
 /** @throws where no route matches: the plan asks for nothing else. */
 export function policyOf(method: string, target: string): Policy {
+  const asked = `${method} ${target}`;
+  const known = found.get(asked);
+  if (known !== undefined) return known;
   const match = findRoute(method, target);
   if (match === undefined || match.pattern === undefined) throw new Error(`no route: ${target}`);
+  found.set(asked, match.policy);
   return match.policy;
 }
+
+/** A handful of targets, asked for several times with each request. */
+const found = new Map<string, Policy>();
 
 /** How often a plan takes which, and what it asks for there. */
 export const OPERATIONS: readonly {
