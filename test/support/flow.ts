@@ -11,8 +11,8 @@ import type {
   Passed,
   Reply,
   Store,
-  StoreOperation,
 } from "../../src/core/ports.ts";
+import type { StoreOperation } from "../../src/core/outcome.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
