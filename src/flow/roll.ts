@@ -3,7 +3,7 @@
  * again behind one that was granted for what was listed already. What a full roll refuses was not claimed, or was given
  * back; nothing is sent from here.
  */
-import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
+import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
 import type { Policy } from "../core/policy.ts";
 import type { RollAnswer, RollEntry } from "../core/roll-ports.ts";
 import type { Claimed } from "./claimed.ts";
@@ -23,7 +23,13 @@ interface Caller {
   readonly policy: Policy;
 }
 
-type Answered = RollAnswer | Extract<Claimed, { kind: "unavailable" | "corrupt" }>;
+type Unavailable = Extract<Claimed, { kind: "unavailable" }>;
+type Answered =
+  | RollAnswer
+  | Unavailable
+  | Extract<Claimed, { kind: "corrupt" }>
+  /** The store takes nothing new; what it has can still be told. */
+  | { readonly kind: "no-room"; readonly told: Unavailable };
 
 export async function withinRoll(
   { scope, policy }: Caller,
@@ -42,10 +48,12 @@ export async function withinRoll(
   const startedMs = clock.monotonicMs();
   const listed = await enter(entry, deps);
   if (listed.kind === "unavailable" || listed.kind === "corrupt") return listed;
-  if (listed.kind === "full") {
+  if (listed.kind === "full" || listed.kind === "no-room") {
     // Retries are never refused: whatever is recorded is answered as ever.
     const known = await isKnown(id, deps);
-    if (known === "no") return overQuota(listed.roomInMs, entry);
+    if (known === "no") {
+      return listed.kind === "full" ? overQuota(listed.roomInMs, entry) : listed.told;
+    }
     if (known !== "yes") return known;
   }
   const claimed = await claimKey();
@@ -68,6 +76,9 @@ async function enterAgain(owned: Owned, entry: RollEntry, deps: FlowDeps): Promi
     case "full":
       await giveBack(owned, deps);
       return overQuota(again.roomInMs, entry);
+    case "no-room":
+      await giveBack(owned, deps);
+      return again.told;
     case "unavailable":
     case "corrupt":
       await giveBack(owned, deps);
@@ -86,7 +97,8 @@ async function enter(entry: RollEntry, { store }: FlowDeps): Promise<Answered> {
   } catch (error) {
     if (error instanceof RecordCorrupt) return { kind: "corrupt", cause: error.reason };
     if (!(error instanceof StoreUnavailable)) throw error;
-    return { kind: "unavailable", cause: error.code };
+    const told: Unavailable = { kind: "unavailable", cause: error.code };
+    return error instanceof StoreFull ? { kind: "no-room", told } : told;
   }
 }
 

@@ -41,6 +41,15 @@ t.test("a store that does not count answers like one that does not claim", async
   }
 });
 
+t.test("a store without room refuses what is new and tells what it has", async (t) => {
+  const line = newLine({ liveRecords: 1 });
+  await line.ask({ key: "a" });
+  line.fail("enterRoll", "full", "full");
+  t.equal(word(await line.ask({ key: "a" })), "replayed");
+  t.equal(word(await line.ask({ key: "b" })), "store-unavailable");
+  t.same([line.asked("claim"), line.calls()], [2, 1]);
+});
+
 t.test("bypass sends as it does without a store, and nothing is claimed", async (t) => {
   const line = newLine({ liveRecords: 1, policy: { onStoreError: "bypass" } });
   line.fail("enterRoll", "down");

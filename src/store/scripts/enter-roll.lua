@@ -21,21 +21,20 @@ if type(listed) == 'table' then return { 'corrupt' } end
 listed = listed and tonumber(listed) > now and tonumber(listed)
 if listed and how == 'look' then return { 'listed' } end
 
--- What is over: ends and, below 0, the claims on their way.
-redis.call('ZREMRANGEBYSCORE', key, ms(-now), ms(now))
 if now < tonumber(ARGV[7]) then
   for at = 1, #ARGV[6], 32 do
     local gone = ARGV[6]:sub(at, at + 31)
-    if not redis.call('ZSCORE', key, 'c' .. gone) then redis.call('ZREM', key, gone) end
+    local claiming = redis.call('ZSCORE', key, 'c' .. gone)
+    if not claiming or -tonumber(claiming) <= now then redis.call('ZREM', key, gone, 'c' .. gone) end
   end
 end
 
 if not listed and how ~= 'always' then
-  local count = redis.call('ZCOUNT', key, 0, '+inf')
+  local count = redis.call('ZCOUNT', key, '(' .. ms(now), '+inf')
   if count >= most then
     local ids, seen = {}, {}
     for _, from in ipairs({ 0, tonumber(ARGV[8]) * LOOKED_AT % count }) do
-      for _, each in ipairs(redis.call('ZRANGEBYSCORE', key, 0, '+inf', 'LIMIT', from, LOOKED_AT)) do
+      for _, each in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. ms(now), '+inf', 'LIMIT', from, LOOKED_AT)) do
         if not seen[each] then ids[#ids + 1] = each end
         seen[each] = true
       end
@@ -44,7 +43,10 @@ if not listed and how ~= 'always' then
   end
 end
 
+-- The first write where nothing was gone, so that a server without room refuses it.
 local mark = now + tonumber(ARGV[5])
 redis.call('ZADD', key, ms(math.max(listed or 0, now + tonumber(ARGV[4]))), id, ms(-mark), 'c' .. id)
+-- What is over: ends and, below 0, the claims on their way.
+redis.call('ZREMRANGEBYSCORE', key, ms(-now), ms(now))
 redis.call('PEXPIREAT', key, ms(math.max(mark, tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]))))
 return { 'entered', mark }
