@@ -1,9 +1,9 @@
 /** The quota on live records in the line: what it asks of the store and when, and a store that fails just then. */
 import t from "tap";
 import { answered, newLine } from "../support/flow.ts";
+import type { Told } from "../support/flow.ts";
 
-const word = ({ header }: { header(name: string): string | undefined }): string | undefined =>
-  header("Idempotency-Status");
+const word = (told: Told): string | undefined => told.header("Idempotency-Status");
 
 t.test("nobody counts where no quota is configured", async (t) => {
   const line = newLine();
