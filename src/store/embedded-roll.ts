@@ -39,7 +39,8 @@ export function embeddedRoll(
   let turn = 0;
   return {
     // Like a claim it is refused while the store has hardly any room left.
-    enterRoll: (entry) => transact(() => enterRoll(table, standsUntil, entry, now(), turn++), 0),
+    enterRoll: (entry) =>
+      transact(() => enterRoll(table, standsUntil, entry, now(), () => turn++), 0),
     strikeRoll: (scope, id, mark) =>
       transact(() => strikeRoll(table, standsUntil, { scope, id, mark }, now())),
   };

@@ -51,7 +51,7 @@ export function memoryRoll(now: () => number, standsUntil: StandsUntil, most: nu
   };
 
   return {
-    enterRoll: async (entry) => enterRoll(table, standsUntil, entry, now(), turn++),
+    enterRoll: async (entry) => enterRoll(table, standsUntil, entry, now(), () => turn++),
     strikeRoll: async (scope, id, mark) =>
       strikeRoll(table, standsUntil, { scope, id, mark }, now()),
   };

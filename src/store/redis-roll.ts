@@ -28,7 +28,6 @@ export function redisRoll(run: RunScript, onRecord: RunScript, timeoutMs: number
   let turn = 0;
 
   function ask({ scope, id, how, most, keepMs, claimMs }: RollEntry, look: Look): Promise<Reply> {
-    turn = (turn + 1) % 1_000_000;
     const { gone, actUntilMs } = look;
     return run("enterRoll", scope + id, how, most, keepMs, claimMs, gone, actUntilMs, turn);
   }
@@ -36,6 +35,7 @@ export function redisRoll(run: RunScript, onRecord: RunScript, timeoutMs: number
   async function enter(entry: RollEntry): Promise<RollAnswer> {
     const first = await ask(entry, NOTHING);
     if (first.word !== "full") return readAnswer(first, NOTHING);
+    turn = (turn + 1) % 1_000_000;
     const [ids, nowMs] = [asBytes(first.data[0]), asNumber(first.data[1])];
     // An entry whose claim comes from now on is marked for longer than that.
     const actUntilMs = nowMs + entry.claimMs;

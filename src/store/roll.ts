@@ -27,13 +27,13 @@ export type StandsUntil = (id: string) => number | undefined;
 /** Of a full roll so many of the oldest entries are looked at, and so many from a place that moves on. */
 export const LOOKED_AT = 8;
 
-/** `turn`: rises with each call, so that in the end every entry is looked at. */
+/** `nextTurn`: rises with each full roll that is looked at, so that in the end every entry is. */
 export function enterRoll(
   table: RollTable,
   standsUntil: StandsUntil,
   entry: RollEntry,
   nowMs: number,
-  turn: number,
+  nextTurn: () => number,
 ): RollAnswer {
   const { scope, id, most, how } = entry;
   const stored = table.get(scope, id);
@@ -41,7 +41,7 @@ export function enterRoll(
   if (listed !== undefined && how === "look") return { kind: "listed" };
   let roomAtMs: number | undefined;
   if (stored === undefined && how !== "always" && table.count(scope) >= most) {
-    roomAtMs = strikeGone(table, standsUntil, scope, nowMs, turn);
+    roomAtMs = strikeGone(table, standsUntil, scope, nowMs, nextTurn());
     if (table.count(scope) >= most) {
       return { kind: "full", roomInMs: roomAtMs && Math.max(0, roomAtMs - nowMs) };
     }
@@ -60,7 +60,8 @@ function strikeGone(
   nowMs: number,
   turn: number,
 ): number | undefined {
-  const from = (turn * LOOKED_AT) % table.count(scope);
+  const others = Math.max(1, table.count(scope) - LOOKED_AT);
+  const from = LOOKED_AT + ((turn * LOOKED_AT) % others);
   const looked = new Set([
     ...table.page(scope, 0, LOOKED_AT),
     ...table.page(scope, from, LOOKED_AT),

@@ -9,7 +9,7 @@
 -- ARGV[5]:   how long its claim may be on its way, in milliseconds
 -- ARGV[6]:   record ids, one behind the other, that had no record
 -- ARGV[7]:   until when that may be acted upon
--- ARGV[8]:   rises with each call, so that every entry is looked at in the end
+-- ARGV[8]:   rises with each full roll that is looked at, so that in the end every entry is
 -- Returns:   {listed}, {entered, mark}, {full, ids to look at, now} or {corrupt}
 
 local id, how, most = ARGV[1]:sub(33), ARGV[2], tonumber(ARGV[3])
@@ -33,7 +33,8 @@ if not listed and how ~= 'always' then
   local count = redis.call('ZCOUNT', key, '(' .. ms(now), '+inf')
   if count >= most then
     local ids, seen = {}, {}
-    for _, from in ipairs({ 0, tonumber(ARGV[8]) * LOOKED_AT % count }) do
+    local others = math.max(1, count - LOOKED_AT)
+    for _, from in ipairs({ 0, LOOKED_AT + tonumber(ARGV[8]) * LOOKED_AT % others }) do
       for _, each in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. ms(now), '+inf', 'LIMIT', from, LOOKED_AT)) do
         if not seen[each] then ids[#ids + 1] = each end
         seen[each] = true
