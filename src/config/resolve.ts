@@ -70,7 +70,10 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
       ...(encryption && { encryption }),
     },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
-    quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
+    quotas: {
+      newKeys: resolveNewKeys(file.quotas?.newKeys),
+      liveRecords: file.quotas?.liveRecords,
+    },
     admin: {
       host: admin.host,
       port: admin.port,
