@@ -74,7 +74,10 @@ export function resolve(
     },
     store: { ...store, ...(encryption && { encryption }) },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
-    quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
+    quotas: {
+      newKeys: resolveNewKeys(file.quotas?.newKeys),
+      liveRecords: file.quotas?.liveRecords,
+    },
     admin: {
       host: admin.host,
       port: admin.port,

@@ -5,12 +5,13 @@
  * `snapshots.ts`.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "./prom-client.ts";
-import type { Outcome } from "../core/outcome.ts";
-import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
+import { STORE_OPERATIONS, type Outcome, type StoreOperation } from "../core/outcome.ts";
+import type { ExchangeReport, Observer } from "../core/ports.ts";
 import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
 import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
-import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
+import { methodLabel, NO_ROUTE, routeLabels } from "./labels.ts";
 import { type ProbeMetrics, probeMetrics } from "./probes.ts";
+import { quotaMetrics } from "./quotas.ts";
 import { EXCHANGE_BUCKETS_SECONDS, MISNAMED_DEFAULTS, STORE_BUCKETS_SECONDS } from "./scales.ts";
 import { type Exposition, expositionOf, type Snapshot, snapshotOf } from "./snapshots.ts";
 
@@ -57,6 +58,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     probes: probeMetrics(registry),
   };
   const { keyless, probes } = perRoute;
+  const quotas = quotaMetrics(registry);
   const routes = new Set(routeLabels(options.routes));
   const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
   initialise(routes, perRoute, store);
@@ -70,6 +72,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       const route = routeLabel(report.route);
       countExchange(exchanges, route, report);
       keyless.count(route, report);
+      quotas.count(report);
     },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
     unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),

@@ -60,18 +60,3 @@ export function sumSnapshots(snapshots: readonly Snapshot[], workers: WorkerCoun
   gauge.set({ state: "silent" }, workers.silent);
   return { exposition: () => expositionOf(registry), snapshot: () => snapshotOf(registry) };
 }
-
-const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);
-
-/**
- * What stays true of a worker that has ended: its counters and histograms. Without them the sum would fall when a
- * worker is replaced, and `rate()` would take the fall for a restart and count everything again.
- */
-export function lastingOf(snapshot: Snapshot): Snapshot {
-  return snapshot.filter(({ type }) => LASTING_TYPES.has(String(type)));
-}
-
-/** Several snapshots as one. */
-export function addUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
-  return AggregatorRegistry.aggregate([...snapshots]).getMetricsAsJSON();
-}

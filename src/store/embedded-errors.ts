@@ -1,4 +1,4 @@
-/** What LMDB and the disk under it fail with, as the store port's errors. Decides nothing about what is done then. */
+/** What may be said about a failure of LMDB: its errors may name paths and keys, so only a code goes into ours. */
 import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
 
 /** MDB_MAP_FULL, ENOSPC, EDQUOT, EFBIG, and EIO, which is what LMDB makes of a page that was written in part. */

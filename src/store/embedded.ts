@@ -13,18 +13,15 @@ import { decideForget, decideResolve } from "../core/desk.ts";
 import { decideSettleUnknown } from "../core/probe.ts";
 import type { Finding } from "../core/probe-ports.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
-import {
-  asOf,
-  decideClaim,
-  decideComplete,
-  decideMarkUnknown,
-  decideRelease,
-} from "../core/record.ts";
-import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
+import { decideClaim, decideComplete, decideMarkUnknown, decideRelease } from "../core/record.ts";
+import { decodeBare, decodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import { asStoreError, codeOf, reasonOf } from "./embedded-errors.ts";
 import { listPage } from "./embedded-list.ts";
+import { lookAt, standing, write } from "./embedded-records.ts";
+import { embeddedRoll, sweepRolls } from "./embedded-roll.ts";
+import type { RollTables } from "./embedded-roll.ts";
 import type { Keyring } from "./encryption.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
@@ -56,7 +53,6 @@ export interface EmbeddedStoreOptions {
 const POLL_MS = 100;
 /** Calls that may wait for a stuck writer; one more is refused at once instead of being kept in memory. */
 const MAX_WAITING = 10_000;
-const NOTHING = Buffer.alloc(0);
 
 /** Values and their expiry, which one transaction changes together. */
 interface Tables extends ExpiringTables {
@@ -68,6 +64,7 @@ interface Databases {
   readonly env: RootDatabase<Buffer, string>;
   readonly records: Tables;
   readonly cells: Tables;
+  readonly rolls: RollTables;
 }
 
 /** @throws StoreUnavailable naming the directory, when it cannot be opened. */
@@ -80,7 +77,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const transact = transactor(databases, room, timeoutMs);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
-  const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));
+  const stopSweeping = startSweeper(() => transact(() => sweepAll(databases, now())));
   let closing: Promise<void> | undefined;
 
   async function change<Answer>(
@@ -115,7 +112,6 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     }
   }
 
-  const look: Store["look"] = (id) => read(() => lookAt(records, id, now(), keyring));
   return {
     claim: (request) =>
       change(request.id, (stored, nowMs) => decideClaim(stored, request, nowMs), 0),
@@ -129,8 +125,8 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
       change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
-    inspect: async (id) => (await look(id))?.record,
-    look,
+    inspect: (id) => read(() => lookAt(records, id, now(), keyring)?.record),
+    look: (id) => read(() => lookAt(records, id, now(), keyring)),
     settleUnknown: (id, attempt, finding) =>
       change(
         id,
@@ -142,6 +138,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     resolve: (id, outcome, retentionMs) =>
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
+    ...embeddedRoll(databases.rolls, transact, standing(records, now), now),
     watch: async (id) => hub.arm(id),
     problems: () => problemsOf(transact, room),
     close: () => (closing ??= closeAll()),
@@ -151,12 +148,12 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
-    return closed(env, timeoutMs);
+    return closeInTime(env, timeoutMs);
   }
 }
 
-async function closed(env: RootDatabase<Buffer, string>, timeoutMs: number): Promise<void> {
-  // A stuck writer must not hold a stop up: what was acknowledged is on disk already.
+/** A stuck writer must not hold a stop up: what was acknowledged is on disk already. */
+async function closeInTime(env: RootDatabase<Buffer, string>, timeoutMs: number): Promise<void> {
   const stuck = pause(timeoutMs, true, { ref: false });
   if (await Promise.race([env.close().then(() => false), stuck])) {
     throw new StoreUnavailable("The store's directory is held by a write of another process.");
@@ -166,17 +163,6 @@ async function closed(env: RootDatabase<Buffer, string>, timeoutMs: number): Pro
 /** Also without a body: where there is no room the outcome stays unknown, and the reserve is for completions. */
 function roomFor(finding: Finding): number | undefined {
   return finding.kind === "executed" ? (finding.response.body?.byteLength ?? 0) : undefined;
-}
-
-function lookAt(
-  records: Tables["values"],
-  id: string,
-  nowMs: number,
-  keyring: Keyring | undefined,
-): Awaited<ReturnType<Store["look"]>> {
-  const bytes = records.getBinary(id);
-  const record = bytes && asOf(decodeRecord(id, bytes, keyring), nowMs);
-  return record && { record, nowMs };
 }
 
 async function problemsOf(
@@ -219,6 +205,10 @@ function openDatabases(dir: string): Databases {
       env,
       records: tables("records", "expiry"),
       cells: tables("cells", "cell-expiry"),
+      rolls: {
+        ...tables("rolls", "roll-expiry"),
+        order: env.openDB("roll-order", { encoding: "binary" }),
+      },
     };
   } catch (error) {
     throw new StoreUnavailable(
@@ -267,25 +257,10 @@ function transactor({ env }: Databases, room: Room, timeoutMs: number) {
   }
 }
 
-function write<Answer>(
-  { values, expiry }: Tables,
-  id: string,
-  stored: StoredRecord | undefined,
-  { change }: Decision<Answer>,
-  keyring: Keyring | undefined,
-): void {
-  if (change.kind === "keep") return;
-  if (stored !== undefined) expiry.removeSync([stored.expiresAtMs, id]);
-  if (change.kind === "delete") {
-    values.removeSync(id);
-    return;
-  }
-  values.putSync(id, encodeRecord(change.record, keyring));
-  expiry.putSync([change.record.expiresAtMs, id], NOTHING);
-}
-
-/** A full batch of records comes first, then the cells with what is left of it. */
-function sweepBoth({ records, cells }: Databases, nowMs: number): number {
-  const swept = sweepBatch(records, nowMs, SWEEP_BATCH);
-  return swept === SWEEP_BATCH ? swept : swept + sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
+/** A full batch of records comes first, then the others with what is left of it. */
+function sweepAll({ records, cells, rolls }: Databases, nowMs: number): number {
+  let swept = sweepBatch(records, nowMs, SWEEP_BATCH);
+  if (swept < SWEEP_BATCH) swept += sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
+  if (swept < SWEEP_BATCH) swept += sweepRolls(rolls, nowMs, SWEEP_BATCH - swept);
+  return swept;
 }

@@ -18,6 +18,9 @@ export const SCRIPT_FILES = {
   settleUnknown: "settle-unknown.lua",
   readCell: "read-cell.lua",
   writeCell: "write-cell.lua",
+  enterRoll: "enter-roll.lua",
+  strikeRoll: "strike-roll.lua",
+  standing: "standing.lua",
 } as const;
 
 export type ScriptName = keyof typeof SCRIPT_FILES;

@@ -18,7 +18,9 @@ export type Faulty =
   | "settleUnknown"
   | "watch"
   | "readCell"
-  | "writeCell";
+  | "writeCell"
+  | "enterRoll"
+  | "strikeRoll";
 
 /** The memory store, failing where told, with waits on the virtual clock. */
 export function faultyStore(
@@ -62,6 +64,8 @@ export function faultyStore(
     settleUnknown: (...write) => through("settleUnknown", () => memory.settleUnknown(...write)),
     readCell: (id) => through("readCell", () => memory.readCell(id)),
     writeCell: (...write) => through("writeCell", () => memory.writeCell(...write)),
+    enterRoll: (entry) => through("enterRoll", () => memory.enterRoll(entry)),
+    strikeRoll: (...entry) => through("strikeRoll", () => memory.strikeRoll(...entry)),
     watch: (id) =>
       through("watch", async () => {
         let woken = new AbortController();

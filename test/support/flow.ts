@@ -12,8 +12,8 @@ import type {
   Passed,
   Reply,
   Store,
-  StoreOperation,
 } from "../../src/core/ports.ts";
+import type { StoreOperation } from "../../src/core/outcome.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
 import type { ProbeReport } from "../../src/core/probe-ports.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
@@ -108,6 +108,7 @@ export interface LineOptions {
   readonly keyLocks?: FlowDeps["keyLocks"];
   /** How many unknown outcomes are asked about at once. */
   readonly mostProbed?: number;
+  readonly liveRecords?: number;
 }
 
 export function newLine(options: LineOptions = {}): Line {
@@ -142,6 +143,7 @@ export function newLine(options: LineOptions = {}): Line {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: options.keyLocks,
+    liveRecords: options.liveRecords,
     locks: createEmbeddedLocks({ cells: memory, newToken, clock }),
     readJson,
     store,
