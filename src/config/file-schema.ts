@@ -172,7 +172,11 @@ const notify = field.group("Whom the gateway tells of what somebody has to look 
       secrets: field.listOf(
         "What the calls are signed with, by each of them: two while one replaces the other.",
         field.group("A secret of 24 to 64 bytes, whsec_ and base64, in one of two places.", {
-          file: field.text("File that holds the secret and nothing else.", "a path", secretFileFault),
+          file: field.text(
+            "File that holds the secret and nothing else.",
+            "a path",
+            secretFileFault,
+          ),
           env: field.text(
             "Environment variable that holds the secret.",
             "the name of a variable",

@@ -3,7 +3,7 @@
  * client, clock, observer. No implementation lives here, and no type of a library crosses this file.
  */
 import type { Cells } from "./resource-ports.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Outcome, UnknownOutcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type {
   ClaimAnswer,
@@ -294,6 +294,7 @@ export interface Observer {
   began(): () => void;
   finished(report: ExchangeReport): void;
   lostWrite(operation: StoreOperation): void;
-  unknownOutcome(route: string, reason: UnknownReason): void;
+  unknownOutcome(outcome: UnknownOutcome): void;
+  leftBehind(record: Extract<StoredRecord, { state: "unknown" }>): void;
   recordedBytes(bytes: number): void;
 }

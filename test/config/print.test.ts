@@ -115,7 +115,9 @@ void t.test("no secret is in what is printed, and it says where one is hidden", 
   t.notMatch(text, /canary|caca|ysq|ysr/u);
   t.match(text, "        env: RECORDS_KEY\n", "where a key is, is no secret");
   t.match(text, "      - env: SIGNING\n");
-  const hook = { webhook: { url: "https://a.example/?token=canary-1", secrets: [{ env: "SIGNING" }] } };
+  const hook = {
+    webhook: { url: "https://a.example/?token=canary-1", secrets: [{ env: "SIGNING" }] },
+  };
   const hooked = printConfig(load(JSON.stringify({ notify: hook })));
   t.match(hooked, "https://a.example/?token=********\n");
   t.notMatch(hooked, "canary");

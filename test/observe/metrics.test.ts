@@ -15,6 +15,8 @@ const REPORT: ExchangeReport = {
   durationMs: 12,
 };
 
+const UNKNOWN = { recordId: "0".repeat(64), method: "POST", fence: 1 };
+
 function metrics(routes: readonly string[] = ["charges", "orders"]): Metrics {
   return createMetrics({ version: "1.2.3", routes });
 }
@@ -36,7 +38,7 @@ const names = (lines: readonly string[]) =>
 function touchAll(of: Metrics): void {
   of.began()();
   of.finished({ ...REPORT, upstreamMs: 5, wouldBe: "replayed" });
-  of.unknownOutcome("charges", "reset");
+  of.unknownOutcome({ ...UNKNOWN, route: "charges", reason: "reset" });
   of.recordedBytes(5);
   for (const operation of STORE_OPERATIONS) {
     of.lostWrite(operation);
@@ -123,7 +125,7 @@ t.test("100,000 distinct paths, record ids, routes and methods add no series", a
       upstreamMs: n % 1000,
       cause: `cause ${n}`,
     });
-    of.unknownOutcome(`route-${n}`, "timeout");
+    of.unknownOutcome({ ...UNKNOWN, route: `route-${n}`, reason: "timeout" });
   };
   for (let n = 0; n < 6; n += 1) spread(n);
   const before = await series(of);
