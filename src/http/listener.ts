@@ -11,7 +11,7 @@ import type { Problem } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { newClient, newRequest } from "./client.ts";
 import { forwardFields, peerFinder, type Peer } from "./headers.ts";
-import { assertStrictParser, blocksOf, parserProblem } from "./parser.ts";
+import { assertStrictParser, blocksOf, methodBehind, parserProblem } from "./parser.ts";
 import { ReadOn } from "./read-on.ts";
 import { outcomeOf, reportOf } from "./report.ts";
 import { cut, giveUp, isOver, refuseSocket, sendProblem, type Turn } from "./reply.ts";
@@ -171,16 +171,19 @@ class HttpListener implements Listener {
       headers,
       forwardHeaders: forwardFields(headers, peer),
     };
-    const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
-    this.#work.add((becomeStream) => {
-      const client = newClient(turn, request, {
-        tunnel,
-        onStream: becomeStream,
-        readOn: this.#readOn,
-        onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
+    const begin = (): void => {
+      const request = newRequest(turn, checked, this.#options.bodyTimeoutMs);
+      this.#work.add((becomeStream) => {
+        const client = newClient(turn, request, {
+          tunnel,
+          onStream: becomeStream,
+          readOn: this.#readOn,
+          onUnsendable: (error) => this.#report(req, "internal-error", 500, startedMs, error),
+        });
+        return this.#run(turn, () => this.#handler(request, client), startedMs, becomeStream);
       });
-      return this.#run(turn, () => this.#handler(request, client), startedMs, becomeStream);
-    });
+    };
+    this.#turns.inOrder(turn, begin, () => this.#report(req, "client-gone", 0, startedMs));
   }
 
   /** The last line of defence: a handler that fails, or forgets to answer, leaves no client waiting. */
@@ -248,7 +251,7 @@ class HttpListener implements Listener {
       return;
     }
     this.#report(last?.req, "request-invalid", problem.status, performance.now());
-    refuseSocket(socket, problem, [], last?.req.method);
+    refuseSocket(socket, problem, [], last?.req.method ?? methodBehind(error, socket));
   }
 
   /** Also CONNECT, which `screen` refuses. Node has let go of the socket: what is told is written to it here. */

@@ -1,5 +1,5 @@
 /** Node's HTTP parser from outside: that it is strict, what its errors mean to a client, and lists of peers. Pure. */
-import { BlockList, isIP, isIPv6 } from "node:net";
+import { BlockList, isIP, isIPv6, type Socket } from "node:net";
 import type { Problem } from "../core/problem.ts";
 
 const LENIENT = "--insecure-http-parser";
@@ -30,6 +30,19 @@ export function parserProblem(code: string | undefined): Problem | undefined {
       if (code?.startsWith("HPE_") !== true) return undefined;
       return invalid(400, "Send a well-formed HTTP/1.1 request.");
   }
+}
+
+/**
+ * The method of a request that the parser gave up in its head. `undefined`: it cannot be known, because other bytes came
+ * on the connection before those that `error` has.
+ */
+export function methodBehind(
+  error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer },
+  { bytesRead }: Pick<Socket, "bytesRead">,
+): string | undefined {
+  const { rawPacket } = error;
+  if (rawPacket === undefined || rawPacket.length !== bytesRead) return undefined;
+  return /^[\r\n]*([^\s]+) /.exec(rawPacket.toString("latin1", 0, 64))?.[1];
 }
 
 function invalid(status: number, detail: string): Problem {

@@ -195,7 +195,7 @@ export function cut(res: ServerResponse): void {
 
 /**
  * A problem on a socket that no ServerResponse looks after; the socket is closed after it. `method` is the request's,
- * where its head was understood: after HEAD a body would be taken for the next answer.
+ * where it is known: after HEAD a body would be taken for the next answer, so without it the status has to say it all.
  */
 export function refuseSocket(
   socket: Socket,
@@ -204,12 +204,13 @@ export function refuseSocket(
   method?: string,
 ): void {
   const { status, headers, body } = renderProblem(problem);
+  const told = method === undefined ? { headers: [], body: Buffer.alloc(0) } : { headers, body };
   const head = renderHead(status, [
-    ...headers,
+    ...told.headers,
     ...extra,
     ["Date", new Date().toUTCString()],
     ["Connection", "close"],
-    ["Content-Length", String(body.length)],
+    ["Content-Length", String(told.body.length)],
   ]);
   if (socket.destroyed || !socket.writable) {
     socket.destroy();
@@ -219,5 +220,5 @@ export function refuseSocket(
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
   socket.resume();
-  socket.end(method === "HEAD" ? head : Buffer.concat([head, body]));
+  socket.end(method === "HEAD" ? head : Buffer.concat([head, told.body]));
 }

@@ -101,7 +101,7 @@ function screenVersion(head: Head): Refused | undefined {
 }
 
 /** Fields that two readers could take for different ones: too many, twice, by another name, or removed on the way. */
-function screenFields({ headers }: Head, names: Names): Refused | undefined {
+function screenFields({ headers, httpVersion }: Head, names: Names): Refused | undefined {
   if (headers.length > MAX_FIELDS) {
     return refused(`Send at most ${MAX_FIELDS} header fields.`, 431);
   }
@@ -129,6 +129,11 @@ function screenFields({ headers }: Head, names: Names): Refused | undefined {
   const named = tokensOf(headers, "connection");
   if (named.some((name) => names.protected.has(name) || isForwardingField(name))) {
     return refused("Name only hop-by-hop fields in Connection.");
+  }
+  // RFC 9112 §9.3: `close` wins. Node's parser goes on behind both from a 1.0 client, and would run what another reader
+  // takes for rest.
+  if (httpVersion === "1.0" && named.includes("close") && named.includes("keep-alive")) {
+    return refused("Name either close or keep-alive in Connection.");
   }
   return undefined;
 }

@@ -1,9 +1,10 @@
 /** The turns that are not over, by connection. Knows when each is over, and nothing of what happens in it. */
 import type { Socket } from "node:net";
-import type { Turn } from "./reply.ts";
+import { isSafe } from "../core/route.ts";
+import { isOver, type Turn } from "./reply.ts";
 
 /**
- * Node runs pipelined requests side by side and answers in order, so a connection may have several. A turn is over
+ * Node takes pipelined requests side by side and answers in order, so a connection may have several. A turn is over
  * when its answer is handed over or its connection is gone, which is not when its handler ends: that may be later.
  */
 export class Turns {
@@ -17,6 +18,22 @@ export class Turns {
       turns.delete(turn);
       this.#open.delete(turn);
     });
+  }
+
+  /**
+   * Calls `begin` when the turn that was added last on its connection may begin, or `drop` where the connection ends
+   * before: nothing of it has happened then. RFC 9112 §9.3.2: side by side only where all are safe.
+   */
+  inOrder(turn: Turn, begin: () => void, drop: () => void): void {
+    const { socket } = turn.req;
+    const turns = this.#of(socket);
+    const open = turns.size > 1 ? [...turns] : [];
+    if (open.every(({ req }) => isSafe(req.method ?? ""))) {
+      begin();
+      return;
+    }
+    // An answer that closes the connection has ended the socket by then.
+    open.at(-2)?.res.once("close", () => (socket.writable && !isOver(turn) ? begin() : drop()));
   }
 
   get open(): readonly Turn[] {

@@ -141,7 +141,7 @@ export class UpgradePassage {
     this.#status = status;
     this.#outcome = "upstream-unreachable";
     const refusal = unreachable(status, "GET", this.#clock.connected);
-    refuseSocket(this.#socket, refusal.problem, refusal.extra);
+    refuseSocket(this.#socket, refusal.problem, refusal.extra, "GET");
   }
 }
 

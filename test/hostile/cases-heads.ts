@@ -119,6 +119,11 @@ const FIELDS: readonly Case[] = [
   ].map((name) =>
     refused(`Connection: ${name}`, 400, withFields(`Connection: keep-alive, ${name}\r\n`)),
   ),
+  refused(
+    "HTTP/1.0 with keep-alive and close",
+    400,
+    `<M> <P> HTTP/1.0\r\nHost: gateway.test\r\nConnection: keep-alive\r\n<K>Connection: close\r\n${BODY}`,
+  ),
   forwarded("Connection: X-Hop", withFields("Connection: X-Hop\r\nX-Hop: 1\r\n"), {
     ...ABCDE,
     without: ["x-hop"],

@@ -17,6 +17,33 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set([
   "x-forwarded-proto",
 ]);
 
+/** What a client sent, and which request at the upstream each is taken to explain. */
+export interface Explanation {
+  readonly sent: readonly SeenRequest[];
+  /** By the place in `sent`. */
+  readonly of: Map<number, SeenRequest>;
+}
+
+/**
+ * Finds a request of the client's for `seen`; those found for others before may move to another one that explains them, too.
+ * False: there are not enough.
+ */
+export function explain(
+  seen: SeenRequest,
+  explanation: Explanation,
+  tried = new Set<number>(),
+): boolean {
+  for (const [at, sent] of explanation.sent.entries()) {
+    if (tried.has(at) || unexplained(seen, sent) !== undefined) continue;
+    tried.add(at);
+    const other = explanation.of.get(at);
+    if (other !== undefined && !explain(other, explanation, tried)) continue;
+    explanation.of.set(at, seen);
+    return true;
+  }
+  return false;
+}
+
 /** `undefined` where `sent` explains it; otherwise why it does not. */
 export function unexplained(seen: SeenRequest, sent: SeenRequest): string | undefined {
   if (seen.method !== sent.method) return "method";

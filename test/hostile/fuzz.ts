@@ -8,7 +8,7 @@ import type { BatchResult } from "../proof/row.ts";
 import { withTeardown } from "../support/teardown.ts";
 import { readAnswers } from "./answers.ts";
 import { canaryAddress, Connections, loopbackAddress } from "./connections.ts";
-import { unexplained } from "./explain.ts";
+import { explain, type Explanation, unexplained } from "./explain.ts";
 import { mutated } from "./mutate.ts";
 import { Random } from "../support/random.ts";
 import { isLast, readAll, valuesOf, type SeenRequest } from "./reader.ts";
@@ -39,11 +39,9 @@ const REFUSED: ReadonlySet<string> = new Set([
   "body-too-large",
 ]);
 
-interface Sender {
+interface Sender extends Explanation {
   readonly what: string;
   readonly bytes: string;
-  /** What the upstream may still see of this client. */
-  readonly left: SeenRequest[];
 }
 
 /** Sends the mutated requests `first` to `first + count - 1`; both numbers are multiples of `PIPELINED`. */
@@ -144,8 +142,8 @@ class Fuzz {
       answers.length === 1 &&
       answers[0]?.body === answerBody(from, request);
     if (!right) this.#violate(`canary after seed ${seed}: ${JSON.stringify(received)}`);
-    const left = this.#senders.get(from)?.left.length;
-    if (left !== 0) this.#violate(`canary after seed ${seed}: the upstream never saw it`);
+    if (this.#senders.get(from)?.of.size !== 1)
+      this.#violate(`canary after seed ${seed}: the upstream never saw it`);
   }
 
   result(done: number): BatchResult {
@@ -168,7 +166,7 @@ class Fuzz {
 
   #expect(from: string, what: string, bytes: string): readonly SeenRequest[] {
     const requests = readAll(Buffer.from(bytes, "latin1"));
-    this.#senders.set(from, { what, bytes, left: [...requests] });
+    this.#senders.set(from, { what, bytes, sent: requests, of: new Map() });
     for (const [oldest] of this.#senders) {
       if (this.#senders.size <= REMEMBERED) break;
       this.#senders.delete(oldest);
@@ -183,12 +181,8 @@ class Fuzz {
     const spoofed = valuesOf(seen.fields, "x-forwarded-for")[0] !== seen.from;
     if (spoofed) return this.#violate(`a client spoke for others: ${told}`);
     if (sender === undefined) return this.#violate(`nobody at ${seen.from} sent ${told}`);
-    const at = sender.left.findIndex((sent) => unexplained(seen, sent) === undefined);
-    if (at >= 0) {
-      sender.left.splice(at, 1);
-      return;
-    }
-    const why = sender.left.map((sent) => unexplained(seen, sent)).join(", ");
+    if (explain(seen, sender)) return;
+    const why = sender.sent.map((sent) => unexplained(seen, sent) ?? "seen twice").join(", ");
     this.#violate(`${sender.what}: ${JSON.stringify(sender.bytes)} became (${why}) ${told}`);
   }
 

@@ -35,8 +35,11 @@ export type Read =
   | { readonly kind: "malformed"; readonly why: string };
 
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)( +)([\x21-\x7e]+)( +)HTTP\/(\d\.\d)$/;
-/** RFC 9112 §3.2: origin, asterisk and absolute form; the authority form is CONNECT's. */
-const TARGET = /^(?:\/|\*$|[a-z][a-z0-9+.-]*:\/\/)/i;
+/**
+ * RFC 9112 §3.2: origin, asterisk and absolute form; the authority form is CONNECT's. An authority is made of what RFC 3986
+ * §3.2 allows: where a parser gives it up there, the method before it says nothing.
+ */
+const TARGET = /^(?:\/|\*$|[a-z][a-z0-9+.-]*:\/\/[\w\-.~%!$&'()*+,;=:@[\]]*(?:[/?]|$))/i;
 const FIELD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 const HEX = /^[0-9A-Fa-f]{1,15}$/;
 

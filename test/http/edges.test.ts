@@ -179,28 +179,76 @@ t.test("pipelined requests are answered in order", async (t) => {
   t.equal(upstream.count(), paths.length);
 });
 
-t.test("an invitation to send the body never lands in an answer", async (t) => {
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+t.test("pipelined requests run one after the other where one of them is unsafe", async (t) => {
+  const first = latch();
   const upstream = await startUpstream(t, {
     respond: async (call, _req, res) => {
-      if (call.url === "/1") await released;
+      if (call.url === "/1") await first.opened;
+      res.end(call.url);
+    },
+  });
+  const gate = await startGate(t, upstream.url);
+  const client = await connectRaw(t, gate.port);
+  const post = (path: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na`;
+  client.send(`${post("/1")}GET /2 HTTP/1.1\r\nHost: x\r\n\r\n${post("/3")}`);
+  await upstream.arriving(1);
+  t.equal((await exchangeRaw(t, gate.port, GET)).status, 200, "somebody else is not held up");
+  t.equal(upstream.count(), 2, "nothing behind the first has begun");
+  first.open();
+  for (const path of ["/1", "/2", "/3"]) t.equal((await client.read()).body.toString(), path);
+  t.same(
+    upstream.calls.map(({ url }) => url),
+    ["/1", "/", "/2", "/3"],
+  );
+
+  const last = await connectRaw(t, gate.port);
+  const closing = post("/4").replace("Host: x", "Host: x\r\nConnection: close");
+  last.send(`${closing}${post("/5")}`);
+  t.equal((await last.read()).body.toString(), "/4");
+  await last.closed;
+  t.equal(upstream.count(), 5, "nothing runs behind an answer that closes the connection");
+});
+
+t.test("a client that leaves takes what waits behind its first request with it", async (t) => {
+  const first = latch();
+  const upstream = await startUpstream(t, {
+    respond: async (_call, _req, res) => {
+      await first.opened;
+      res.end();
+    },
+  });
+  const gate = await startGate(t, upstream.url);
+  const client = await connectRaw(t, gate.port);
+  const request = "HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
+  client.send(`POST /1 ${request}DELETE /2 ${request}`);
+  await upstream.arriving(1);
+  client.socket.destroy();
+  t.match(await gate.reported(({ path }) => path === "/2"), { outcome: "client-gone", status: 0 });
+  first.open();
+  await gate.listener.stop(5000);
+  t.equal(upstream.count(), 1);
+});
+
+t.test("an invitation to send the body never lands in an answer", async (t) => {
+  const first = latch();
+  const upstream = await startUpstream(t, {
+    respond: async (call, _req, res) => {
+      if (call.url === "/1") await first.opened;
       res.end(call.url);
     },
   });
   const gate = await startGate(t, upstream.url);
   const client = await connectRaw(t, gate.port);
   const expecting =
-    "POST /2 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab";
+    "GET /2 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab";
   client.send(`GET /1 HTTP/1.1\r\nHost: x\r\n\r\n${expecting}`);
   // The second answer is there first, and waits in the gateway for the first.
   await (
     await upstream.arriving(2)
   ).closed;
   t.equal((await exchangeRaw(t, gate.port, GET)).status, 200);
-  release();
+  first.open();
   t.equal((await client.read()).body.toString(), "/1");
   const second = await client.read();
   t.equal(second.status, 200);
@@ -262,4 +310,12 @@ function quiet({ socket }: RawClient): Promise<undefined> {
   return new Promise((resolve) => {
     socket.setTimeout(60, () => resolve(undefined));
   });
+}
+
+function latch(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
 }

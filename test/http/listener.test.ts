@@ -140,7 +140,8 @@ t.test("a slow head and a silent connection are told 408 and closed", async (t) 
     const client = await connectRaw(t, gate.port);
     client.send(bytes);
     const answer = await client.read();
-    t.match(answer.json(), { status: 408, code: "request-invalid" });
+    t.match(answer, { status: 408, complete: true });
+    t.equal(answer.body.length, 0, "it may have been going to be a HEAD");
     client.end();
     await client.closed;
   }

@@ -149,6 +149,28 @@ t.test("what the parser refuses of a HEAD is told without a body", async (t) => 
   t.equal(upstream.count(), 0);
 });
 
+t.test(
+  "a head that cannot be read is told with a body only where it surely was no HEAD",
+  async (t) => {
+    const upstream = await startUpstream(t);
+    const gate = await startGate(t, upstream.url);
+    const malformed = " ht+p://x/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    t.match((await exchangeRaw(t, gate.port, `PUT${malformed}`)).json(), { status: 400 });
+    const head = await connectRaw(t, gate.port);
+    head.send(`HEAD${malformed}`);
+    await head.closed;
+    t.match(head.rest().toString(), /^HTTP\/1\.1 400 [^]*\r\n\r\n$/);
+    const later = await connectRaw(t, gate.port);
+    later.send(`${GET}\r\n`);
+    t.equal((await later.read()).status, 200);
+    later.send(`PUT${malformed}`);
+    const answer = await later.read();
+    t.match(answer, { status: 400, complete: true });
+    t.equal(answer.body.length, 0, "what came before these bytes is not known any more");
+    t.equal(upstream.count(), 1);
+  },
+);
+
 t.test("evasive targets are refused for a safe method that some route guards", async (t) => {
   const upstream = await startUpstream(t);
   const gate = await startGate(t, upstream.url, { screen: { guardedReads: new Set(["GET"]) } });
