@@ -4,6 +4,10 @@
  */
 import { createHmac } from "node:crypto";
 import t from "tap";
+import type { UnknownOutcome } from "../../src/core/outcome.ts";
+import { StoreUnavailable, type Store } from "../../src/core/ports.ts";
+import { createLeftBehind } from "../../src/flow/left-behind.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
 import { call } from "../support/client.ts";
 import {
   configured,
@@ -13,6 +17,7 @@ import {
 import { tempDir } from "../support/gateway.ts";
 import { freePort, until } from "../support/redis-server.ts";
 import { startUpstream, type Call, type TestUpstream } from "../support/upstream.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 const SECRETS = {
   NEW_SECRET: `whsec_${Buffer.alloc(32, 1).toString("base64")}`,
@@ -207,4 +212,88 @@ t.test("a receiver that is not there costs requests nothing and ends with a word
   t.equal((await lose(gateway.url, 2)).header("idempotency-status"), "executed");
   t.equal(await gateway.end("SIGTERM"), 0);
   t.equal(upstream.count(), 2);
+});
+
+/** Looks through `store` as one gateway would, on a clock of its own. */
+function lookout(store: Pick<Store, "list" | "writeCell">) {
+  const clock = new VirtualClock();
+  const told: UnknownOutcome[] = [];
+  const leftBehind = createLeftBehind({
+    store,
+    observer: { unknownOutcome: (outcome) => told.push(outcome) },
+    clock,
+    background: (work) => void work,
+  });
+  return { clock, told, ...leftBehind };
+}
+
+t.test("a look through the store finds what was left behind, once for all gateways", async (t) => {
+  let nowMs = 1_000_000;
+  const store = createMemoryStore({ now: () => nowMs });
+  const claims = Array.from({ length: 170 }, (_, n) => ({
+    id: n.toString(16).padStart(64, "0"),
+    token: n.toString(16).padStart(32, "0"),
+    fingerprint: "f".repeat(64),
+    method: "POST",
+    target: "/v1/charges",
+    route: "charges",
+    leaseMs: n < 160 ? 1000 : 60_000,
+    unknownRetentionMs: 3_600_000,
+    onUnknown: "block" as const,
+  }));
+  for (const claim of claims) await store.claim(claim);
+  const [marked] = claims;
+  if (marked === undefined) throw new Error("no claim");
+  await store.markUnknown(marked.id, marked.token, "timeout", 3_600_000);
+  nowMs += 30_000;
+
+  const stop = new AbortController();
+  let lists = 0;
+  const first = lookout({
+    ...store,
+    list: async (query) => {
+      lists += 1;
+      if (lists === 2) throw new StoreUnavailable("away");
+      return store.list(query);
+    },
+  });
+  const looking = first.lookThrough(40_000, stop.signal);
+  await first.clock.advance(39_999);
+  t.equal(lists, 0, "not before every lease from before is over");
+  await first.clock.advance(1);
+  t.equal(lists, 1);
+  await first.clock.advance(20_000);
+  await looking;
+  t.equal(lists, 5, "four pages, and the one that failed again");
+  t.same(
+    first.told.map(({ recordId }) => recordId),
+    claims.slice(1, 160).map(({ id }) => id),
+    "what crashed, and neither what its owner has told nor what is in flight",
+  );
+  t.match(first.told[0], { reason: "crash", fence: 1, route: "charges", sinceMs: 1_001_000 });
+
+  const second = lookout(store);
+  const again = second.lookThrough(0, stop.signal);
+  await second.clock.advance(20_000);
+  await again;
+  t.same(second.told, [], "another gateway counts none of them again");
+
+  const broken = async (): Promise<never> => {
+    throw new StoreUnavailable("away");
+  };
+  const third = lookout({ ...store, writeCell: broken });
+  const once = third.lookThrough(0, stop.signal);
+  await third.clock.advance(20_000);
+  await once;
+  t.equal(
+    third.told.length,
+    159,
+    "where the store cannot keep who was first: rather twice than never",
+  );
+
+  const stopped = lookout(store);
+  const ending = stopped.lookThrough(40_000, stop.signal);
+  stop.abort();
+  await ending;
+  t.equal(stopped.clock.sleeping(), 0, "a stop ends it");
 });
