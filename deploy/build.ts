@@ -1,6 +1,6 @@
 /**
- * Checks the types of src/ and makes dist/ of it: `dist/main.js`, which is the package's command, what it loads, and the
- * console's page. Does not install anything.
+ * Checks the types of src/ and makes dist/ of it: `dist/main.js`, which is the package's command, what it loads, the
+ * licences of the packages in it, and the console's page. Does not install anything.
  *
  * The output is made aside and swapped in by a rename: a failed build leaves the old dist/ alone, a file that has left
  * src/ leaves dist/ too, and a gateway that starts during a build finds a whole one.
@@ -20,12 +20,13 @@ const dist = join(root, "dist");
 // Within the checkout, because a rename does not cross file systems.
 const next = mkdtempSync(join(root, "node_modules", ".build-"));
 try {
-  await bundle({
+  const licences = await bundle({
     root,
     entry: "src/main.ts",
     outDir: join(dist, "app"),
     writtenTo: join(next, "app"),
   });
+  writeFileSync(join(next, "LICENSES.txt"), licences);
   await bundleConsole(root, join(next, "console"));
   const main = join(next, "main.js");
   writeFileSync(main, '#!/usr/bin/env node\nimport "./app/main.js";\n');

@@ -6,6 +6,7 @@ import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { build, type Plugin as BundlePlugin } from "esbuild";
+import { licencesOf } from "./licences.ts";
 
 export type { BundlePlugin };
 
@@ -25,16 +26,18 @@ export interface BundleOptions {
 }
 
 /**
- * Writes the bundle of a program, with maps that lead back to our own sources, and the Lua scripts beside it.
+ * Writes the bundle of a program, with maps that lead back to our own sources, and the Lua scripts beside it. Returns the
+ * licences of the packages in it.
  * @throws where something cannot be read or resolved
  */
-export async function bundle(options: BundleOptions): Promise<void> {
+export async function bundle(options: BundleOptions): Promise<string> {
   const { root, entry, outDir, writtenTo = outDir, plugins = [] } = options;
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
     outdir: outDir,
     write: false,
+    metafile: true,
     bundle: true,
     splitting: true,
     platform: "node",
@@ -57,6 +60,7 @@ export async function bundle(options: BundleOptions): Promise<void> {
     writeFileSync(join(writtenTo, basename(path)), contents);
   }
   cpSync(join(root, "src/store/scripts"), join(writtenTo, "scripts"), { recursive: true });
+  return licencesOf(root, metafile);
 }
 
 /** What `bundleConsole` takes as it is. */

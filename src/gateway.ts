@@ -92,7 +92,7 @@ interface Terms {
 /** What all terms share, whatever they say. */
 type Lasting = Omit<
   FlowDeps,
-  "findRoute" | "findReads" | "keyLocks" | "upstream" | "limits" | "locks"
+  "findRoute" | "findReads" | "keyLocks" | "liveRecords" | "upstream" | "limits" | "locks"
 > & { readonly locks: Locks };
 
 export async function createServing(config: GatewayConfig, parts: ServingParts): Promise<Serving> {
@@ -193,6 +193,7 @@ function termsOf(config: GatewayConfig, lasting: Lasting, before: Terms | undefi
     findRoute: routeFinder(config.routes, config.defaults),
     findReads: readsFinder(config.routes),
     keyLocks: config.locks.nodes.length > 0 ? lasting.locks : undefined,
+    liveRecords: config.quotas.liveRecords,
     upstream,
     limits: {
       leaseMs: store.leaseMs,

@@ -29,12 +29,13 @@ export function consoleParts(
 
 /** For operators' eyes. */
 function aboutOf(config: GatewayConfig, version: string): object {
-  const { store, upstream, workers } = withoutSecrets(config);
+  const { store, upstream, quotas, workers } = withoutSecrets(config);
   return {
     version,
     node: process.version,
     workers,
     store: { url: store.url, timeoutMs: store.timeoutMs, leaseMs: store.leaseMs },
     upstream: { url: upstream.url, timeoutMs: upstream.timeoutMs },
+    quotas: { newKeys: quotas.newKeys ?? null, liveRecords: quotas.liveRecords ?? null },
   };
 }

@@ -111,6 +111,11 @@ const quotas = field.group("What one caller may take.", {
     perSecond: field.count("How many a second.", 1, 1_000_000),
     burst: field.count("How many at once after a pause. Left out: perSecond.", 1, 1_000_000),
   }),
+  liveRecords: field.count(
+    "Records that a caller may have in the store at once, over all gateways. Left out: no limit.",
+    1,
+    1_000_000,
+  ),
 });
 
 const admin = field.group("The second port: health, metrics, records, console.", {

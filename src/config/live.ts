@@ -22,7 +22,9 @@ export interface Change {
  * claim carries the lease that it was taken with, and each call the deadline that fits into it.
  */
 const LIVE: ReadonlySet<string> = new Set(
-  "upstream log defaults routes admin.token admin.showAnswers store.lease".split(" "),
+  "upstream log defaults routes admin.token admin.showAnswers store.lease quotas.liveRecords".split(
+    " ",
+  ),
 );
 
 export function changeOf(running: GatewayConfig, next: GatewayConfig): Change {

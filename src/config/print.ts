@@ -120,13 +120,23 @@ function describe(config: GatewayConfig): FileConfig {
       }),
     },
     locks: { nodes: [...config.locks.nodes] },
-    ...(quotas.newKeys && { quotas: { newKeys: { ...quotas.newKeys } } }),
+    ...quotasOf(quotas),
     admin: { ...admin },
     log: { ...config.log },
     tracing: { ...config.tracing },
     ...describeNotify(config.notify),
     workers: config.workers,
     ...describePolicies(config),
+  };
+}
+
+function quotasOf({ newKeys, liveRecords }: GatewayConfig["quotas"]): Pick<FileConfig, "quotas"> {
+  if (newKeys === undefined && liveRecords === undefined) return {};
+  return {
+    quotas: {
+      ...(newKeys && { newKeys: { ...newKeys } }),
+      ...(liveRecords !== undefined && { liveRecords }),
+    },
   };
 }
 

@@ -87,7 +87,10 @@ export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
       ...(encryption && { encryption }),
     },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
-    quotas: { newKeys: resolveNewKeys(file.quotas?.newKeys) },
+    quotas: {
+      newKeys: resolveNewKeys(file.quotas?.newKeys),
+      liveRecords: file.quotas?.liveRecords,
+    },
     admin: {
       host: admin.host,
       port: admin.port,

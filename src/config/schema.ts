@@ -125,10 +125,12 @@ export interface WebhookConfig {
   readonly retryForMs: number;
 }
 
-/** What one caller may take. Each is counted per process. */
+/** What one caller may take. */
 export interface QuotasConfig {
-  /** `undefined`: as many as it likes. */
+  /** Counted per process. `undefined`: as many as it likes. */
   readonly newKeys: { readonly perSecond: number; readonly burst: number } | undefined;
+  /** In the store, over all processes. `undefined`: as many as it likes, and nobody counts. */
+  readonly liveRecords: number | undefined;
 }
 
 /** The port for operators. */

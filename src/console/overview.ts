@@ -15,7 +15,7 @@ import {
   totals,
 } from "./series.ts";
 import type { View } from "./view.ts";
-import type { Counters, Histogram, RouteCounters } from "./wire.ts";
+import type { Counters, Histogram, RouteCounters, Status } from "./wire.ts";
 import { bytes, count, milliseconds, perSecond, span } from "./words.ts";
 
 /** Samples that a rate is shown over, and a quantile is taken over: ten seconds. */
@@ -218,6 +218,7 @@ function storeParts(counters: Counters, { status }: Live): readonly Node[] {
           ["Time-out", milliseconds(status.store.timeoutMs)],
           ["Lease", span(status.store.leaseMs)],
         ] as const)),
+    ...(status === undefined ? [] : quotaFacts(status.quotas)),
   ];
   return [
     element(
@@ -246,6 +247,19 @@ function storeParts(counters: Counters, { status }: Live): readonly Node[] {
       ]),
     ),
   ];
+}
+
+function quotaFacts({
+  newKeys,
+  liveRecords,
+}: Status["quotas"]): readonly (readonly [string, string])[] {
+  const facts = [];
+  if (liveRecords !== null) facts.push(["Records per caller", count(liveRecords)] as const);
+  if (newKeys !== null) {
+    const rate = perSecond(newKeys.perSecond);
+    facts.push(["New keys per caller", `${rate}, ${count(newKeys.burst)} at once`] as const);
+  }
+  return facts;
 }
 
 function totalOf(samples: readonly Sample[], total: (counters: Counters) => number): number {

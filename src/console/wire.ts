@@ -44,6 +44,11 @@ export interface Status {
   readonly workers: number;
   readonly store: { readonly url: string; readonly timeoutMs: number; readonly leaseMs: number };
   readonly upstream: { readonly url: string; readonly timeoutMs: number };
+  /** What one caller may take; null: as much as it likes. */
+  readonly quotas: {
+    readonly newKeys: { readonly perSecond: number; readonly burst: number } | null;
+    readonly liveRecords: number | null;
+  };
   readonly ready: boolean;
   readonly problems: readonly string[];
   readonly showAnswers: boolean;

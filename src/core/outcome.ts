@@ -36,6 +36,23 @@ export const PROBLEM_CODES = [
 
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
 
+/** Calls to the store that are measured: all values of the label `operation`. */
+export const STORE_OPERATIONS = [
+  "claim",
+  "complete",
+  "release",
+  "mark-unknown",
+  "remember",
+  "roll",
+] as const;
+
+export type StoreOperation = (typeof STORE_OPERATIONS)[number];
+
+/** What a caller can have too much of: the cause that is logged with `quota-exceeded`, and the label `quota`. */
+export const QUOTA_NAMES = ["new-keys", "live-records"] as const;
+
+export type QuotaName = (typeof QUOTA_NAMES)[number];
+
 export const OUTCOMES = [
   /** The upstream answered, and the answer is recorded. */
   "executed",

@@ -3,7 +3,8 @@
  * client, clock, observer. No implementation lives here, and no type of a library crosses this file.
  */
 import type { Cells } from "./resource-ports.ts";
-import type { Outcome, UnknownOutcome } from "./outcome.ts";
+import type { Roll } from "./roll-ports.ts";
+import type { Outcome, StoreOperation, UnknownOutcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type {
   ClaimAnswer,
@@ -89,7 +90,7 @@ export interface StoreHealth {
   close(): Promise<void>;
 }
 
-export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells;
+export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells & Roll;
 
 /** The store did not answer, or not in time. Whether the write happened is not known. */
 export class StoreUnavailable extends Error {
@@ -286,8 +287,6 @@ export interface ExchangeReport {
   /** Why, for people: a fixed text or an error code, never anything that a caller sent. */
   readonly cause?: string | undefined;
 }
-
-export type StoreOperation = "claim" | "complete" | "release" | "mark-unknown" | "remember";
 
 export interface Observer {
   /** An exchange is in flight until the function that is returned is called. */

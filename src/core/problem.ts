@@ -111,7 +111,7 @@ const TEXTS: Readonly<Record<ProblemCode, { title: string; detail: string }>> = 
       "Nothing was sent to the upstream. Send a valid bearer token in Authorization; a renewed token of the same caller finds its earlier requests again.",
   },
   "quota-exceeded": {
-    title: "Too many new idempotency keys",
+    title: "Too many idempotency keys of this caller",
     detail:
       "Nothing was sent to the upstream, and the key is not used. Send the same request again with the same key after the time in Retry-After.",
   },

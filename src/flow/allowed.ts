@@ -3,10 +3,10 @@
  * told of what is recorded. A retry of a known key is never over the quota; a request that executes is never asked about.
  */
 import type { Quota, Rights } from "../core/access-ports.ts";
-import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import type { Admitted } from "./admit.ts";
 import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
+import { isKnown } from "./known.ts";
 
 /** One is taken before the claim and given back where no new key was used, so that not even a burst is over it. */
 export async function withinQuota(
@@ -20,7 +20,7 @@ export async function withinQuota(
   const retryAfterMs = quota.take(scope);
   if (retryAfterMs !== undefined) {
     const known = await isKnown(id, deps);
-    if (known === "no") return { kind: "over-quota", retryAfterMs };
+    if (known === "no") return { kind: "over-quota", retryAfterMs, cause: "new-keys" };
     if (known !== "yes") return known;
   }
   let held = retryAfterMs === undefined;
@@ -34,20 +34,6 @@ export async function withinQuota(
   // What was known is over by now, and the key is a new one after all.
   else if (!held) quota.owe(scope);
   return claimed;
-}
-
-async function isKnown(
-  id: string,
-  { store }: Pick<FlowDeps, "store">,
-): Promise<"yes" | "no" | Extract<Claimed, { kind: "unavailable" }>> {
-  try {
-    return (await store.inspect(id)) === undefined ? "no" : "yes";
-  } catch (error) {
-    // What the claim comes upon as well, and tells.
-    if (error instanceof RecordCorrupt) return "yes";
-    if (!(error instanceof StoreUnavailable)) throw error;
-    return { kind: "unavailable", cause: error.code };
-  }
 }
 
 /** Whatever tells something of a record: a replay, and what it was first used for. */

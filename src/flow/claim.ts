@@ -1,7 +1,7 @@
 /**
  * The claim, with its complications: a lost reply is asked for once more with the same token, a route with
  * `onInFlight: wait` holds the duplicate until the first request has settled, and where the configuration says so the
- * caller's quota and its rights stand around it (`allowed.ts`). Nothing is sent from here.
+ * caller's quotas and its rights stand around it (`allowed.ts`, `roll.ts`). Nothing is sent from here.
  */
 import type { ClaimAnswer, ClaimRequest } from "../core/record.ts";
 import { RecordCorrupt, StoreUnavailable, type InboundRequest } from "../core/ports.ts";
@@ -12,6 +12,7 @@ import type { Claimed } from "./claimed.ts";
 import type { FlowDeps } from "./deps.ts";
 import { releaseLater } from "./later.ts";
 import { GIVING_BACK_MS, tryUntil } from "./lock.ts";
+import { withinRoll } from "./roll.ts";
 import { release } from "./settle.ts";
 
 type Claiming = Pick<Admitted, "policy" | "method" | "target" | "headers" | "scope">;
@@ -22,12 +23,14 @@ export async function claim(
   inbound: Pick<InboundRequest, "gone">,
   deps: FlowDeps,
 ): Promise<Claimed> {
-  const { access } = deps;
-  if (access === undefined) return claimKey(admitted, keyed, inbound, deps);
-  const claimed = await withinQuota(admitted.scope, keyed.id, access.quota, deps, (waits) =>
-    claimKey(admitted, keyed, inbound, deps, waits),
+  const { access, liveRecords } = deps;
+  if (access === undefined && liveRecords === undefined) {
+    return claimKey(admitted, keyed, inbound, deps);
+  }
+  const claimed = await withinQuota(admitted.scope, keyed.id, access?.quota, deps, (waits) =>
+    withinRoll(admitted, keyed.id, deps, () => claimKey(admitted, keyed, inbound, deps, waits)),
   );
-  return mayBeTold(admitted, claimed, access.rights);
+  return mayBeTold(admitted, claimed, access?.rights);
 }
 
 async function claimKey(

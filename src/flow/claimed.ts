@@ -1,5 +1,6 @@
 /** What a request for a claim came to: the store's answer, or why the store's answer is not this caller's to have. */
 import type { ClaimAnswer } from "../core/record.ts";
+import type { QuotaName } from "../core/outcome.ts";
 import type { Owned } from "./later.ts";
 
 export type Claimed =
@@ -10,8 +11,8 @@ export type Claimed =
   /** The store cannot be asked, so nothing may be sent. */
   | { readonly kind: "unavailable"; readonly cause: string }
   | { readonly kind: "corrupt"; readonly cause: string }
-  /** The caller has used as many new keys as it may for now. */
-  | { readonly kind: "over-quota"; readonly retryAfterMs: number }
+  /** The caller has used as many new keys as it may for now, or has as many records as it may. */
+  | { readonly kind: "over-quota"; readonly retryAfterMs: number; readonly cause: QuotaName }
   /** There is a record, and the caller may not be told of it. */
   | { readonly kind: "denied" }
   /** There is one, and nobody says whether the caller may. */

@@ -11,6 +11,7 @@ import type {
   Upstream,
 } from "../core/ports.ts";
 import type { Cells, Locks } from "../core/resource-ports.ts";
+import type { Roll } from "../core/roll-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";
 import type { ExchangeTrace } from "../core/trace.ts";
 import type { Latency } from "./latency.ts";
@@ -20,7 +21,7 @@ export interface FlowDeps {
   readonly findRoute: FindRoute;
   readonly findReads: FindReads;
   readonly readJson: ReadJson;
-  readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal & Cells;
+  readonly store: ClaimStore & Pick<RecordDesk, "inspect"> & SettleSignal & Cells & Roll;
   readonly locks: Pick<Locks, "tryLock">;
   /** Where in-flight keys are locked as well, so that a store that lost a claim does not let two gateways send. */
   readonly keyLocks: Pick<Locks, "tryLock"> | undefined;
@@ -34,6 +35,8 @@ export interface FlowDeps {
   readonly duplicates: Duplicates;
   /** What some route wants asked about its callers; `undefined` where none does. */
   readonly access?: Access | undefined;
+  /** How many live records each caller may have; `undefined`: as many as it likes, and nobody counts. */
+  readonly liveRecords?: number | undefined;
   readonly limits: {
     /** How long a claim's owner is presumed alive. Longer than `deadlineMs`; the configuration checks by how much. */
     readonly leaseMs: number;

@@ -2,7 +2,8 @@
  * Writes that outlive their exchange: the store did not answer, so it is told again in the background until it does
  * or the lease is over. Past the lease the record tells the truth by itself: unknown.
  */
-import { RecordCorrupt, StoreUnavailable, type StoreOperation } from "../core/ports.ts";
+import type { StoreOperation } from "../core/outcome.ts";
+import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import type { ClaimRequest, WriteAnswer } from "../core/record.ts";
 import type { HeldLock } from "../core/resource-ports.ts";
 import type { FlowDeps } from "./deps.ts";
@@ -20,6 +21,8 @@ export interface Owned {
   readonly leaseEndsMs: number;
   /** It was asked for twice, and the first of the calls, of which nothing was heard, may be executed yet. */
   readonly inDoubt: boolean;
+  /** Where the caller's live records are counted: its entry among them. */
+  readonly listed?: { readonly scope: string; readonly mark: number };
 }
 
 export type Lease = Pick<Owned, "id" | "token" | "leaseEndsMs">;

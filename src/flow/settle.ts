@@ -4,13 +4,8 @@
  * token; losing is a normal answer.
  */
 import { toRecord, verdictOn } from "../core/recordable.ts";
-import {
-  RecordCorrupt,
-  StoreFull,
-  StoreUnavailable,
-  type ForwardOutcome,
-  type StoreOperation,
-} from "../core/ports.ts";
+import { RecordCorrupt, StoreFull, StoreUnavailable, type ForwardOutcome } from "../core/ports.ts";
+import type { StoreOperation } from "../core/outcome.ts";
 import type {
   CompleteAnswer,
   RecordedResponse,
@@ -191,9 +186,20 @@ async function whatStandsThere({ id, request }: Owned, deps: FlowDeps): Promise<
 export async function release(owned: Owned, deps: FlowDeps): Promise<Settled> {
   const write = (): Promise<WriteAnswer> => deps.store.release(owned.id, owned.token);
   await writeNowOrLater(owned, "release", write, deps);
+  const { id, listed } = owned;
+  if (listed !== undefined) deps.background(strike(listed.scope, id, listed.mark, deps));
   // DANGER: the other call of a claim that was asked for twice would take the free key and stand without an owner.
   if (owned.inDoubt) releaseLater(owned, deps);
   return { kind: "released" };
+}
+
+/** Not waited for: an entry without a record makes room as soon as somebody needs it. */
+async function strike(scope: string, id: string, mark: number, deps: FlowDeps): Promise<void> {
+  try {
+    await deps.store.strikeRoll(scope, id, mark);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
+  }
 }
 
 async function markUnknown(

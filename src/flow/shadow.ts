@@ -14,8 +14,8 @@ import {
   type ExchangeReport,
   type InboundRequest,
   type Passed,
-  type StoreOperation,
 } from "../core/ports.ts";
+import type { StoreOperation } from "../core/outcome.ts";
 import type { HeaderPair, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import type { Admission, Admitted, Keyed } from "./admit.ts";
 import { claim } from "./claim.ts";
@@ -107,6 +107,7 @@ function observe(admitted: Admitted, keyed: Keyed, deps: FlowDeps): Promise<Clai
     ...deps,
     keyLocks: undefined,
     access: undefined,
+    liveRecords: undefined,
   });
 }
 

@@ -14,65 +14,63 @@ export function readBody(
   limitBytes: number,
   timeoutMs: number,
 ): Promise<BodyRead> {
-  if (Number(req.headers["content-length"] ?? 0) > limitBytes) {
+  if (isAnnouncedOver(req, limitBytes)) {
     return Promise.resolve({ kind: "too-large", read: new Uint8Array() });
   }
-  return new Promise((resolve) => {
-    const gathered = new Gathered();
-    const settle = (read: BodyRead): void => {
-      clearTimeout(timer);
-      req.off("data", onData).off("end", onEnd).off("close", onClose);
-      resolve(read);
-    };
-    const onData = (chunk: Buffer): void => {
-      gathered.add(chunk);
-      if (gathered.length <= limitBytes) return;
-      req.pause();
-      settle({ kind: "too-large", read: gathered.bytes });
-    };
-    const onEnd = (): void => settle({ kind: "body", bytes: gathered.bytes });
-    const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
-    const timer = setTimeout(() => {
-      req.pause();
-      settle({ kind: "incomplete", cause: "slow" });
-    }, timeoutMs);
-    if (req.destroyed) return onClose();
-    req.on("data", onData).on("end", onEnd).on("close", onClose);
-  });
+  return gather(req, limitBytes, timeoutMs, [req], () => req.pause());
 }
 
 /**
  * Listens to a body that somebody else reads, from this turn of the event loop on, and holds nothing up. Over the limit
  * nothing is kept. What has not gone by whole when the answer is through, or after `timeoutMs`, is incomplete.
  */
-export function watchBody(
+export async function watchBody(
   req: IncomingMessage,
   res: ServerResponse,
   limitBytes: number,
   timeoutMs: number,
 ): Promise<BodyRead> {
+  const tooLarge: BodyRead = { kind: "too-large", read: new Uint8Array() };
+  if (isAnnouncedOver(req, limitBytes)) return tooLarge;
+  const read = await gather(req, limitBytes, timeoutMs, [req, res], () => undefined);
+  return read.kind === "too-large" ? tooLarge : read;
+}
+
+function isAnnouncedOver(req: IncomingMessage, limitBytes: number): boolean {
+  return Number(req.headers["content-length"] ?? 0) > limitBytes;
+}
+
+/** The body is over when one of `closing` closes. `stop` is called where it is given up before its end. */
+function gather(
+  req: IncomingMessage,
+  limitBytes: number,
+  timeoutMs: number,
+  closing: readonly (IncomingMessage | ServerResponse)[],
+  stop: () => void,
+): Promise<BodyRead> {
   return new Promise((resolve) => {
-    let gathered = new Gathered();
+    const gathered = new Gathered();
     const settle = (read: BodyRead): void => {
       clearTimeout(timer);
-      gathered = new Gathered();
-      req.off("data", onData).off("end", onEnd).off("close", onClose);
-      res.off("close", onClose);
+      req.off("data", onData).off("end", onEnd);
+      for (const each of closing) each.off("close", onClose);
       resolve(read);
     };
-    const tooLarge = (): void => settle({ kind: "too-large", read: new Uint8Array() });
     const onData = (chunk: Buffer): void => {
       gathered.add(chunk);
-      if (gathered.length > limitBytes) tooLarge();
+      if (gathered.length <= limitBytes) return;
+      stop();
+      settle({ kind: "too-large", read: gathered.bytes });
     };
     const onEnd = (): void => settle({ kind: "body", bytes: gathered.bytes });
     const onClose = (): void => settle({ kind: "incomplete", cause: "gone" });
-    const onSlow = (): void => settle({ kind: "incomplete", cause: "slow" });
-    const timer = setTimeout(onSlow, timeoutMs);
-    if (Number(req.headers["content-length"] ?? 0) > limitBytes) return tooLarge();
+    const timer = setTimeout(() => {
+      stop();
+      settle({ kind: "incomplete", cause: "slow" });
+    }, timeoutMs);
     if (req.destroyed) return onClose();
-    req.on("data", onData).on("end", onEnd).on("close", onClose);
-    res.on("close", onClose);
+    req.on("data", onData).on("end", onEnd);
+    for (const each of closing) each.on("close", onClose);
   });
 }
 

@@ -16,7 +16,7 @@ import {
 import { AnswerGate } from "./answer-gate.ts";
 import { bodyStream, newAnswerStream } from "./answer-stream.ts";
 import { Connections, type Lane } from "./connections.ts";
-import { endToEnd } from "./headers.ts";
+import { endToEnd, flat } from "./headers.ts";
 import { causeOf } from "./report.ts";
 import { buildConnector, Client, type Connect, type Controller, type Handler } from "./undici.ts";
 
@@ -161,7 +161,7 @@ class Call implements Handler {
         {
           method,
           path: target,
-          headers: headers.flat(),
+          headers: flat(headers),
           body: byteLength > 0 ? Buffer.from(buffer, byteOffset, byteLength) : null,
         },
         this,

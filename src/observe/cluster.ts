@@ -6,7 +6,8 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
-import { addUp, lastingOf, sumSnapshots } from "./metrics.ts";
+import { sumSnapshots } from "./metrics.ts";
+import { AggregatorRegistry } from "./prom-client.ts";
 
 const ASK = "idempotency-gateway:metrics?";
 const ANSWER = "idempotency-gateway:metrics!";
@@ -150,4 +151,19 @@ function isMessage<M extends Ask | Answer>(message: unknown, type: M["type"]): m
   return (
     typeof message === "object" && message !== null && "type" in message && message.type === type
   );
+}
+
+const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);
+
+/**
+ * What stays true of a worker that has ended: its counters and histograms. Without them the sum would fall when a
+ * worker is replaced, and `rate()` would take the fall for a restart and count everything again.
+ */
+function lastingOf(snapshot: Snapshot): Snapshot {
+  return snapshot.filter(({ type }) => LASTING_TYPES.has(String(type)));
+}
+
+/** Several snapshots as one. */
+function addUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
+  return AggregatorRegistry.aggregate([...snapshots]).getMetricsAsJSON();
 }

@@ -1,17 +1,7 @@
 /**
  * The values that labels may have. Configuration and these lists are all there is: a value that a caller chose would
- * let it add series without end. Outcomes and reasons are `core`'s own lists.
+ * let it add series without end. Outcomes, reasons and operations are `core`'s own lists.
  */
-import type { StoreOperation } from "../core/ports.ts";
-
-/** All values of the label `operation`. */
-export const STORE_OPERATIONS: readonly StoreOperation[] = [
-  "claim",
-  "complete",
-  "release",
-  "mark-unknown",
-  "remember",
-];
 
 /** All values of the label `result`: what came of reading the configuration again. */
 export const RELOAD_RESULTS = ["applied", "unchanged", "refused", "failed"] as const;

@@ -10,11 +10,12 @@ import {
   Histogram,
   Registry,
 } from "./prom-client.ts";
-import type { Outcome } from "../core/outcome.ts";
-import type { ExchangeReport, Observer, StoreOperation } from "../core/ports.ts";
+import { STORE_OPERATIONS, type Outcome, type StoreOperation } from "../core/outcome.ts";
+import type { ExchangeReport, Observer } from "../core/ports.ts";
 import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
 import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
-import { methodLabel, NO_ROUTE, routeLabels, STORE_OPERATIONS } from "./labels.ts";
+import { methodLabel, NO_ROUTE, routeLabels } from "./labels.ts";
+import { quotaMetrics } from "./quotas.ts";
 import {
   AGGREGATORS,
   EXCHANGE_BUCKETS_SECONDS,
@@ -69,6 +70,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   const configuration = configurationMetric(registry);
   const keyless = keylessMetrics(registry);
+  const quotas = quotaMetrics(registry);
   const routes = new Set(routeLabels(options.routes));
   const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
   initialise(routes, outcomes, keyless, store);
@@ -82,6 +84,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       const route = routeLabel(report.route);
       countExchange(exchanges, route, report);
       keyless.count(route, report);
+      quotas.count(report);
     },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
     unknownOutcome: ({ route, reason }) =>
@@ -282,19 +285,4 @@ export function sumSnapshots(
   gauge.set({ state: "answering" }, workers.answering);
   gauge.set({ state: "silent" }, workers.silent);
   return { exposition: () => expositionOf(registry), snapshot: () => snapshotOf(registry) };
-}
-
-const LASTING_TYPES: ReadonlySet<string> = new Set(["counter", "histogram"]);
-
-/**
- * What stays true of a worker that has ended: its counters and histograms. Without them the sum would fall when a
- * worker is replaced, and `rate()` would take the fall for a restart and count everything again.
- */
-export function lastingOf(snapshot: Snapshot): Snapshot {
-  return snapshot.filter(({ type }) => LASTING_TYPES.has(String(type)));
-}
-
-/** Several snapshots as one. */
-export function addUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
-  return AggregatorRegistry.aggregate([...snapshots]).getMetricsAsJSON();
 }

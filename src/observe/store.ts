@@ -2,7 +2,8 @@
  * A store that is measured: how long the transitions take, how often they fail, and how often what is read cannot be
  * trusted. Answers and errors pass through unchanged, and so does everything else that a store does.
  */
-import { RecordCorrupt, type Store, type StoreOperation } from "../core/ports.ts";
+import type { StoreOperation } from "../core/outcome.ts";
+import { RecordCorrupt, type Store } from "../core/ports.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** `store` with its transitions counted in `metrics`. Delegates, so that stores may be classes with private state. */
@@ -43,6 +44,8 @@ export function observeStore(
     readCell: (id) => trusted(() => store.readCell(id)),
     writeCell: (id, value, revision, retentionMs) =>
       timed("remember", () => store.writeCell(id, value, revision, retentionMs)),
+    enterRoll: (entry) => timed("roll", () => store.enterRoll(entry)),
+    strikeRoll: (scope, id, mark) => timed("roll", () => store.strikeRoll(scope, id, mark)),
     watch: (id) => store.watch(id),
     problems: () => store.problems(),
     close: () => store.close(),

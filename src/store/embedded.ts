@@ -8,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { Store } from "../core/ports.ts";
-import { RecordCorrupt, StoreFull, StoreUnavailable } from "../core/ports.ts";
+import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
 import {
@@ -21,11 +21,15 @@ import {
 import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
+import { asStoreError, codeOf, reasonOf } from "./embedded-errors.ts";
 import { listPage } from "./embedded-list.ts";
+import { embeddedRoll, sweepRolls } from "./embedded-roll.ts";
+import type { RollTables } from "./embedded-roll.ts";
 import type { Keyring } from "./encryption.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
 import { identityOf, lost, Room } from "./embedded-room.ts";
+import type { StandsUntil } from "./roll.ts";
 import { SettleHub } from "./signal.ts";
 
 /** Carries the ids of settled records between the workers of a host; the caller supplies it. */
@@ -54,8 +58,6 @@ const POLL_MS = 100;
 /** Calls that may wait for a stuck writer; one more is refused at once instead of being kept in memory. */
 const MAX_WAITING = 10_000;
 const NOTHING = Buffer.alloc(0);
-/** MDB_MAP_FULL, ENOSPC, EDQUOT, EFBIG, and EIO, which is what LMDB makes of a page that was written in part. */
-const FULL = /^(?:-30792|28|122|27|5|MDB_MAP_FULL|ENOSPC)$/u;
 
 /** Values and their expiry, which one transaction changes together. */
 interface Tables extends ExpiringTables {
@@ -67,6 +69,7 @@ interface Databases {
   readonly env: RootDatabase<Buffer, string>;
   readonly records: Tables;
   readonly cells: Tables;
+  readonly rolls: RollTables;
 }
 
 /** @throws StoreUnavailable naming the directory, when it cannot be opened. */
@@ -80,7 +83,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const transact = transactor(databases, room, timeoutMs);
   const hub = new SettleHub(POLL_MS);
   const unsubscribe = bus?.subscribe((id) => hub.wake(id));
-  const stopSweeping = startSweeper(() => transact(() => sweepBoth(databases, now())));
+  const stopSweeping = startSweeper(() => transact(() => sweepAll(databases, now())));
   let closing: Promise<void> | undefined;
 
   async function change<Answer>(
@@ -138,6 +141,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     resolve: (id, outcome, retentionMs) =>
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
+    ...embeddedRoll(databases.rolls, transact, standing(records, now), now),
     watch: async (id) => hub.arm(id),
     problems: () => problemsOf(transact, room),
     close: () => (closing ??= closeAll()),
@@ -147,12 +151,29 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
-    // A stuck writer must not hold a stop up: what was acknowledged is on disk already.
-    const stuck = pause(timeoutMs, true, { ref: false });
-    if (await Promise.race([env.close().then(() => false), stuck])) {
-      throw new StoreUnavailable("The store's directory is held by a write of another process.");
-    }
+    await closeInTime(env, timeoutMs);
   }
+}
+
+/** A stuck writer must not hold a stop up: what was acknowledged is on disk already. */
+async function closeInTime(env: RootDatabase<Buffer, string>, timeoutMs: number): Promise<void> {
+  const stuck = pause(timeoutMs, true, { ref: false });
+  if (await Promise.race([env.close().then(() => false), stuck])) {
+    throw new StoreUnavailable("The store's directory is held by a write of another process.");
+  }
+}
+
+/** What cannot be read stands there as well; what it is the claim that meets it tells. */
+function standing(records: Tables["values"], now: () => number): StandsUntil {
+  return (id) => {
+    const bytes = records.getBinary(id);
+    try {
+      return bytes && asOf(decodeBare(id, bytes), now())?.expiresAtMs;
+    } catch (error) {
+      if (error instanceof RecordCorrupt) return Infinity;
+      throw error;
+    }
+  };
 }
 
 async function problemsOf(
@@ -195,6 +216,10 @@ function openDatabases(dir: string): Databases {
       env,
       records: tables("records", "expiry"),
       cells: tables("cells", "cell-expiry"),
+      rolls: {
+        ...tables("rolls", "roll-expiry"),
+        order: env.openDB("roll-order", { encoding: "binary" }),
+      },
     };
   } catch (error) {
     throw new StoreUnavailable(
@@ -260,35 +285,10 @@ function write<Answer>(
   expiry.putSync([change.record.expiresAtMs, id], NOTHING);
 }
 
-/** A full batch of records comes first, then the cells with what is left of it. */
-function sweepBoth({ records, cells }: Databases, nowMs: number): number {
-  const swept = sweepBatch(records, nowMs, SWEEP_BATCH);
-  return swept === SWEEP_BATCH ? swept : swept + sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
-}
-
-/** Only our own errors leave this room: LMDB's may name paths and keys. */
-function asStoreError(error: unknown): StoreUnavailable | RecordCorrupt {
-  if (error instanceof StoreUnavailable || error instanceof RecordCorrupt) return error;
-  const code = codeOf(error);
-  return FULL.test(code)
-    ? new StoreFull(`The store's disk is full or failing (${code}).`)
-    : new StoreUnavailable(`The store's directory failed (${code}).`);
-}
-
-/** A failed commit brings its reason as a promise of its own, which must be taken or it counts as unhandled. */
-async function reasonOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && "commitError" in error)) return error;
-  try {
-    return await error.commitError;
-  } catch (reason) {
-    return reason;
-  }
-}
-
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "no code";
-  if ("code" in error && (typeof error.code === "string" || typeof error.code === "number")) {
-    return String(error.code);
-  }
-  return /MDB_[A-Z_]+/u.exec(error.message)?.[0] ?? error.name;
+/** A full batch of records comes first, then the others with what is left of it. */
+function sweepAll({ records, cells, rolls }: Databases, nowMs: number): number {
+  let swept = sweepBatch(records, nowMs, SWEEP_BATCH);
+  if (swept < SWEEP_BATCH) swept += sweepBatch(cells, nowMs, SWEEP_BATCH - swept);
+  if (swept < SWEEP_BATCH) swept += sweepRolls(rolls, nowMs, SWEEP_BATCH - swept);
+  return swept;
 }

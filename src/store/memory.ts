@@ -16,6 +16,7 @@ import {
 import type { StoredCell } from "./cell.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { memoryCells } from "./memory-cells.ts";
+import { memoryRoll } from "./memory-roll.ts";
 import { SettleHub } from "./signal.ts";
 
 export interface MemoryStoreOptions {
@@ -87,6 +88,7 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
     resolve: (id, outcome, retentionMs) =>
       transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
     ...memoryCells(now, cells),
+    ...memoryRoll(now, (id) => asOf(records.get(id), now())?.expiresAtMs, maxRecords),
     watch: async (id): Promise<SettleWatch> => hub.arm(id),
     problems: async () => [],
     close: async () => {

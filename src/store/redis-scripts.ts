@@ -17,6 +17,9 @@ export const SCRIPT_FILES = {
   resolve: "resolve.lua",
   readCell: "read-cell.lua",
   writeCell: "write-cell.lua",
+  enterRoll: "enter-roll.lua",
+  strikeRoll: "strike-roll.lua",
+  standing: "standing.lua",
 } as const;
 
 export type ScriptName = keyof typeof SCRIPT_FILES;

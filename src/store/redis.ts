@@ -29,6 +29,7 @@ import { lister } from "./redis-list.ts";
 import { createOrder } from "./redis-order.ts";
 import { confirmer } from "./redis-replicas.ts";
 import type { ReplicaWait } from "./redis-replicas.ts";
+import { redisRoll } from "./redis-roll.ts";
 import { loadScripts } from "./redis-scripts.ts";
 import { settleSignal } from "./redis-signal.ts";
 import { parseRedisUrl } from "./redis-url.ts";
@@ -39,7 +40,7 @@ export interface RedisStoreOptions {
   readonly url: string;
   /** Every call settles within this many milliseconds. */
   readonly timeoutMs: number;
-  /** Stands in front of every key: `<keyPrefix>{<record id>}`, and `<keyPrefix>r:{<resource id>}`. */
+  /** Stands in front of every key: `<keyPrefix>{<record id>}`, `r:{<resource id>}`, `s:{<scope>}`. */
   readonly keyPrefix: string;
   /**
    * A claim counts only when `wait` replicas have it, asked for `timeoutMs`. It shrinks what a failover can lose and
@@ -84,6 +85,8 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       ? { replicas, confirm: confirmer(waiting, scriptRunner(lineOf(waiting), keyOf), replicas) }
       : undefined;
   const cellKeyOf = (id: string): string => `${keyPrefix}r:{${id}}`;
+  // What stands on a roll is called by its scope and the record.
+  const rollKeyOf = (name: string): string => `${keyPrefix}s:{${name.slice(0, 64)}}`;
   const signal = settleSignal(subscriber, keyOf, timeoutMs);
   const listPage = lister(client, keyPrefix, (id) => listed(run, id, keyring));
 
@@ -106,6 +109,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
     },
     ...redisCells(scriptRunner(line, cellKeyOf)),
+    ...redisRoll(scriptRunner(line, rollKeyOf), run, timeoutMs),
     watch: (id) => signal.watch(id),
     problems: healthCheck(
       [client, ...(waiting ? [waiting] : [])],

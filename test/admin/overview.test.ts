@@ -161,6 +161,7 @@ t.test("routes and status say what is in force, and no secret", async (t) => {
     problems: [],
     store: { url: "memory:" },
     upstream: { url: upstream.url },
+    quotas: { newKeys: null, liveRecords: null },
     showAnswers: false,
   });
   t.notMatch(JSON.stringify([status, routes, defaults]), TOKEN);

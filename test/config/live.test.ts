@@ -53,6 +53,24 @@ const cases: readonly {
     changed: ["upstream.timeout", "store.lease", "admin.token", "log.level"],
   },
   {
+    claim: "how many live records a caller may have: the store counts them",
+    from: { quotas: { liveRecords: 5 } },
+    to: { quotas: { liveRecords: 7 } },
+    changed: ["quotas.liveRecords"],
+  },
+  {
+    claim: "from no quota of live records to one",
+    from: {},
+    to: { quotas: { liveRecords: 7 } },
+    changed: ["quotas.liveRecords"],
+  },
+  {
+    claim: "how many new keys: each process has its buckets",
+    from: { quotas: { newKeys: { perSecond: 5 } } },
+    to: { quotas: { newKeys: { perSecond: 7 } } },
+    refused: ["quotas.newKeys"],
+  },
+  {
     claim: "what the defaults say beyond names",
     from: {},
     to: { defaults: { profile: "ietf", retention: { completed: "1h" }, onUnknown: "block" } },

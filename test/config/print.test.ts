@@ -35,7 +35,7 @@ store:
 admin: { token: canary-token }
 locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
-quotas: { newKeys: { perSecond: 5 } }
+quotas: { newKeys: { perSecond: 5 }, liveRecords: 9 }
 notify:
   webhook: { url: "https://oncall.example/hook?team=a", secrets: [{ env: SIGNING }], interval: 1m }
 workers: 3

@@ -1,9 +1,9 @@
-/** What one caller may take, and whether it may still be told: quotas of new keys, and an authorizer that is asked first. */
+/** What one caller may take, and whether it may still be told: quotas of new keys and of live records, and an authorizer that is asked first. */
 import t, { type Test } from "tap";
 import type { Answer } from "../support/client.ts";
-import { STORES } from "../support/gateway.ts";
+import { sharedRedis, storeSettings, STORES } from "../support/gateway.ts";
 import { checkOwn, checkRefusal } from "../support/problem.ts";
-import { freePort } from "../support/redis-server.ts";
+import { freePort, until } from "../support/redis-server.ts";
 import { DAY_MS, newKey, startScene, type Scene, type SceneSettings } from "../support/scene.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
@@ -91,6 +91,80 @@ t.test("a shadow has no quota, and nobody is asked about it", async (t) => {
   }
   t.equal(scene.upstream.count(), 5);
   t.equal(authorizer.count(), 0);
+});
+
+for (const name of STORES) {
+  t.test(
+    `${name}: live records beyond the quota are refused before the claim, what is recorded is not`,
+    async (t) => {
+      const scene = await startScene(t, root, name, { quotas: { liveRecords: 2 } });
+      const headers = caller("a");
+      const keys = [newKey(), newKey()];
+      for (const key of keys) t.equal(word(await scene.ask({ key, headers })), "executed");
+      const key = newKey();
+      const answer = await scene.ask({ key, headers });
+      const day = DAY_MS / 1000;
+      const id = checkRefusal(t, answer, { code: "quota-exceeded", status: 429, key, record: true, retryAfterS: [day - 60, day] }); // prettier-ignore
+      t.equal(await scene.record(id), undefined, "nothing was claimed");
+      for (const known of keys) {
+        t.equal(word(await scene.ask({ key: known, headers })), "replayed");
+        t.equal(word(await scene.ask({ key: known, headers, body: "{}" })), "key-reused");
+      }
+      t.equal(word(await scene.ask({ key: newKey(), headers: caller("b") })), "executed");
+      t.equal(scene.upstream.count(), 3, "another caller has its own");
+      const metrics = await scene.gateway.metrics();
+      t.match(metrics, /quota_refusals_total\{quota="live-records"\} 1\n/u);
+      t.match(metrics, /quota_refusals_total\{quota="new-keys"\} 0\n/u);
+      const lines = await scene.gateway.exchanges(8);
+      t.match(lines[2], { outcome: "quota-exceeded", cause: "live-records", recordId: id });
+
+      const [first = ""] = keys;
+      const gone = (await scene.ask({ key: first, headers })).header("Idempotency-Record");
+      const forgotten = await scene.admin(`/v1/records/${gone}`, { method: "DELETE" });
+      t.equal(forgotten.status, 204);
+      await until(async () => word(await scene.ask({ key, headers })) === "executed");
+      t.equal(word(await scene.ask({ key: first, headers })), "quota-exceeded");
+      t.equal(scene.upstream.count(), 4);
+    },
+  );
+}
+
+t.test("two gateways on one Redis share the quota: never one more, whoever is asked", async (t) => {
+  const store = await storeSettings(root, "redis");
+  const settings = { store, quotas: { liveRecords: 7 } };
+  const scenes = [
+    await startScene(t, root, "redis", settings),
+    await startScene(t, root, "redis", settings),
+  ] as const;
+  const headers = caller("a");
+  const keys = Array.from({ length: 60 }, newKey);
+  const answers = await Promise.all(keys.map((key, n) => scenes[n % 2 === 0 ? 0 : 1].ask({ key, headers }))); // prettier-ignore
+  const executed = keys.filter((_, n) => answers[n]?.status === 201);
+  t.equal(executed.length, 7);
+  t.equal(answers.filter((each) => word(each) === "quota-exceeded").length, 53);
+  for (const [n, key] of executed.entries()) {
+    t.equal(word(await scenes[n % 2 === 0 ? 1 : 0].ask({ key, headers })), "replayed");
+  }
+  t.equal(scenes[0].upstream.count() + scenes[1].upstream.count(), 7);
+  const redis = await sharedRedis(root);
+  const names = (await redis.cli("KEYS", `${store.keyPrefix}s:*`)).split("\n");
+  t.match(names, [new RegExp(`^${store.keyPrefix}s:\\{[0-9a-f]{64}\\}$`, "u")], "a digest");
+  t.equal(names.length, 1);
+  t.ok(Number(await redis.cli("PTTL", names[0] ?? "")) > DAY_MS, "it ends by itself");
+});
+
+t.test("a restart on the same directory keeps the count", async (t) => {
+  const store = await storeSettings(root, "embedded");
+  const settings = { store, quotas: { liveRecords: 2 } };
+  const before = await startScene(t, root, "embedded", settings);
+  const keys = [newKey(), newKey()];
+  for (const key of keys) t.equal(word(await before.ask({ key })), "executed");
+  await before.gateway.stop();
+  const after = await startScene(t, root, "embedded", settings);
+  t.equal(word(await after.ask({ key: newKey() })), "quota-exceeded");
+  for (const key of keys) t.equal(word(await after.ask({ key })), "replayed");
+  t.equal(before.upstream.count(), 2);
+  t.equal(after.upstream.count(), 0);
 });
 
 /** A gateway that asks `authorizer` before it tells of a record. */

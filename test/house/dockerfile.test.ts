@@ -44,6 +44,12 @@ t.test("the final stage installs nothing and gets production dependencies only",
   t.match(runs.at(-1), /^npm ci --omit=dev /);
 });
 
+t.test("the image has the whole of dist, the licences of what is bundled included", async (t) => {
+  t.ok(texts("COPY").includes("--from=build /app/dist dist"));
+  t.ok(existsSync(`${root}dist/LICENSES.txt`));
+  t.notMatch(texts("RUN").join("\n"), /\brm\b/);
+});
+
 t.test("the embedded store has a volume that the user owns", async (t) => {
   const [volume = ""] = texts("VOLUME");
   t.ok(volume.startsWith("/"));

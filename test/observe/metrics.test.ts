@@ -2,7 +2,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
-import { STORE_OPERATIONS } from "../../src/observe/labels.ts";
+import { STORE_OPERATIONS } from "../../src/core/outcome.ts";
 import { createMetrics, type Exposition, type Metrics } from "../../src/observe/metrics.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 import { createWebhookMetrics } from "../../src/observe/webhook.ts";

@@ -1,5 +1,6 @@
 import t from "tap";
-import { type Store, StoreUnavailable, type StoreOperation } from "../../src/core/ports.ts";
+import type { StoreOperation } from "../../src/core/outcome.ts";
+import { type Store, StoreUnavailable } from "../../src/core/ports.ts";
 import { observeStore } from "../../src/observe/store.ts";
 
 interface Seen {

@@ -52,6 +52,36 @@ t.test("every import of dist is its own file, Node's, or a production dependency
   );
 });
 
+t.test(
+  "dist holds the licence of every package that it holds code of, and of no other",
+  async (q) => {
+    const licences = readFileSync(join(dist, "LICENSES.txt"), "utf8")
+      .split(/^-{80}\n/mu)
+      .slice(1);
+    const told = new Map(licences.map((part) => [/^(\S+ \S+)/u.exec(part)?.[1] ?? "", part]));
+    const bundled = new Set<string>();
+    for (const name of filesOf(dist, ".js")) {
+      // The bundler says in front of each module where it is from.
+      for (const [, folder, from = ""] of readFileSync(join(dist, name), "utf8").matchAll(
+        /^ *\/\/ ((?:.*\/)?node_modules\/)([^\n]+)$/gmu,
+      )) {
+        const file = join(root, `${folder}${packageOf(from)}`, "package.json");
+        const manifest = JSON.parse(readFileSync(file, "utf8")) as {
+          name: string;
+          version: string;
+        };
+        bundled.add(`${manifest.name} ${manifest.version}`);
+      }
+    }
+    q.ok(bundled.size > 30, `${bundled.size} packages`);
+    q.same([...told.keys()], [...bundled].toSorted());
+    for (const [name, part] of told) {
+      q.match(part, /permission is hereby granted|permission to use, copy|apache license/iu, name);
+      q.match(part, /copyright/iu, name);
+    }
+  },
+);
+
 t.test("the Lua scripts are in dist as in src", async (q) => {
   const [built, written] = ["dist/app/scripts", "src/store/scripts"].map((at) => join(root, at));
   const scripts = filesOf(written!, ".lua");

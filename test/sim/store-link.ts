@@ -87,6 +87,15 @@ export function linkStore(gateway: Gateway, life: number, site: StoreSite): Flow
       return linkWatch(watch, gateway, life, site);
     },
     ...linkCells(gateway, life, site),
+    enterRoll: (entry) =>
+      through({
+        operation: "enterRoll",
+        id: entry.id,
+        work: () => store.enterRoll(entry),
+        needsRoom: true,
+      }),
+    strikeRoll: (scope, id, mark) =>
+      through({ operation: "strikeRoll", id, work: () => store.strikeRoll(scope, id, mark) }),
   };
 }
 

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import type { Test } from "tap";
 import { cells } from "./contract-cells.ts";
+import { rolls } from "./contract-roll.ts";
 import { fidelity, listing, operators, waiting } from "./contract-reading.ts";
 import type { MakeStore } from "./contract-values.ts";
 import { answerOf, claimOf, DAY_MS, hex, OTHER } from "./contract-values.ts";
@@ -18,6 +19,7 @@ export function storeContract(t: Test, makeStore: MakeStore): void {
   t.test("fidelity", (t) => fidelity(t, makeStore));
   t.test("waiting", (t) => waiting(t, makeStore));
   t.test("cells", (t) => cells(t, makeStore));
+  t.test("rolls", (t) => rolls(t, makeStore));
 }
 
 async function claims(t: Test, makeStore: MakeStore): Promise<void> {

@@ -71,32 +71,42 @@ t.test("Sentinel: found by name, and the new primary is found after a failover",
   t.match(await sentinel.replica.cli("INFO", "replication"), /role:master/u);
 });
 
-t.test("Cluster: keys of many slots, all in one listing, and waiting across nodes", async (t) => {
-  const nodes = await startCluster(t);
-  const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
-  const store = await openStore(t, `redis+cluster://${hosts}`);
-  const all = Array.from({ length: 60 }, () => claimOf());
-  const answers = await Promise.all(all.map((claim) => store.claim(claim)));
-  t.ok(answers.every(({ kind }) => kind === "granted"));
-  for (const node of nodes) t.ok(Number(await node.cli("DBSIZE")) > 0, "every node has some");
-  const listed = new Set<string>();
-  let page = await store.list({ limit: 7 });
-  for (;;) {
-    for (const { id } of page.records) listed.add(id);
-    t.ok(page.records.length <= 7);
-    if (page.cursor === undefined) break;
-    page = await store.list({ limit: 7, cursor: page.cursor });
-  }
-  t.same([...listed].sort(), all.map(({ id }) => id).sort());
-  for (const { id, token } of all.slice(0, 6)) {
-    const watch = await store.watch(id);
-    const woken = watch.wait(60_000, new AbortController().signal);
-    await store.complete(id, token, answerOf(), 60_000);
-    await woken;
-    watch.close();
-  }
-  await worksOn(t, store);
-});
+t.test(
+  "Cluster: keys of many slots, all in one listing, waiting and rolls across nodes",
+  async (t) => {
+    const nodes = await startCluster(t);
+    const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    const store = await openStore(t, `redis+cluster://${hosts}`);
+    const all = Array.from({ length: 60 }, () => claimOf());
+    const answers = await Promise.all(all.map((claim) => store.claim(claim)));
+    t.ok(answers.every(({ kind }) => kind === "granted"));
+    for (const node of nodes) t.ok(Number(await node.cli("DBSIZE")) > 0, "every node has some");
+    const listed = new Set<string>();
+    let page = await store.list({ limit: 7 });
+    for (;;) {
+      for (const { id } of page.records) listed.add(id);
+      t.ok(page.records.length <= 7);
+      if (page.cursor === undefined) break;
+      page = await store.list({ limit: 7, cursor: page.cursor });
+    }
+    t.same([...listed].sort(), all.map(({ id }) => id).sort());
+    for (const { id, token } of all.slice(0, 6)) {
+      const watch = await store.watch(id);
+      const woken = watch.wait(60_000, new AbortController().signal);
+      await store.complete(id, token, answerOf(), 60_000);
+      await woken;
+      watch.close();
+    }
+    await worksOn(t, store);
+    const scope = hex(32);
+    const entry = { scope, most: 20, keepMs: 60_000, claimMs: 1, how: "look" } as const;
+    for (const { id } of all.slice(0, 20)) await store.enterRoll({ ...entry, id });
+    const next = { ...entry, id: hex(32), claimMs: 5000 };
+    t.match(await store.enterRoll(next), { kind: "full" }, "records of all nodes are looked for");
+    t.equal(await store.forget(all[0]?.id ?? ""), "done");
+    t.match(await store.enterRoll(next), { kind: "entered" });
+  },
+);
 
 t.test("waiting for replicas is refused with Cluster", async (t) => {
   const options = { url: "redis+cluster://h:1", timeoutMs: 100, keyPrefix: "" };

@@ -3,7 +3,7 @@ import type { Store } from "../../src/core/ports.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
 import { startRedis, until } from "../support/redis-server.ts";
 import { storeContract } from "./contract.ts";
-import { claimOf } from "./contract-values.ts";
+import { claimOf, hex } from "./contract-values.ts";
 
 const redis = await startRedis(t);
 let prefixes = 0;
@@ -28,4 +28,25 @@ storeContract(t, async (t) => {
       await until(async () => (await store.inspect(hourglass.id)) === undefined);
     },
   };
+});
+
+t.test("a crowd that a full roll refuses shares the looks at its records", async (t) => {
+  const store = createRedisStore({ url: redis.url, timeoutMs: 5000, keyPrefix: "crowd:" });
+  t.teardown(() => store.close());
+  await until(async () => (await store.problems()).length === 0);
+  const entry = { scope: hex(32), most: 16, keepMs: 60_000, claimMs: 60_000, how: "look" } as const;
+  for (let n = 0; n < 16; n += 1) {
+    const claim = claimOf();
+    t.match(await store.enterRoll({ ...entry, id: claim.id }), { kind: "entered" });
+    await store.claim(claim);
+  }
+  await redis.cli("CONFIG", "RESETSTAT");
+  const refused = Array.from({ length: 100 }, () => store.enterRoll({ ...entry, id: hex(32) }));
+  const answers = await Promise.all(refused);
+  t.ok(answers.every(({ kind }) => kind === "full"));
+  const stats = await redis.cli("INFO", "commandstats");
+  const sent = [...stats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/gu)];
+  const calls = sent.reduce((sum, [, each]) => sum + Number(each), 0);
+  // Each asks twice. One look is under way when the others come, and one is for all of them.
+  t.ok(calls >= 216 && calls <= 250, `${calls} scripts`);
 });

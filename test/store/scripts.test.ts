@@ -3,7 +3,7 @@ import t from "tap";
 import { loadScripts, SCRIPT_FILES } from "../../src/store/redis-scripts.ts";
 
 const DIR = new URL("../../src/store/scripts/", import.meta.url);
-const CALLS = ["redis.ts", "redis-claim.ts", "redis-replicas.ts", "redis-cells.ts"]
+const CALLS = ["redis.ts", "redis-claim.ts", "redis-replicas.ts", "redis-cells.ts", "redis-roll.ts"]
   .map((file) => readFileSync(new URL(`../../src/store/${file}`, import.meta.url), "utf8"))
   .join("");
 const read = (file: string): string => readFileSync(new URL(file, DIR), "utf8");

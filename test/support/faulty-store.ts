@@ -17,7 +17,9 @@ export type Faulty =
   | "inspect"
   | "watch"
   | "readCell"
-  | "writeCell";
+  | "writeCell"
+  | "enterRoll"
+  | "strikeRoll";
 
 /** The memory store, failing where told, with waits on the virtual clock. */
 export function faultyStore(
@@ -60,6 +62,8 @@ export function faultyStore(
     inspect: (id) => through("inspect", () => memory.inspect(id)),
     readCell: (id) => through("readCell", () => memory.readCell(id)),
     writeCell: (...write) => through("writeCell", () => memory.writeCell(...write)),
+    enterRoll: (entry) => through("enterRoll", () => memory.enterRoll(entry)),
+    strikeRoll: (...entry) => through("strikeRoll", () => memory.strikeRoll(...entry)),
     watch: (id) =>
       through("watch", async () => {
         let woken = new AbortController();

@@ -11,8 +11,8 @@ import type {
   Passed,
   Reply,
   Store,
-  StoreOperation,
 } from "../../src/core/ports.ts";
+import type { StoreOperation } from "../../src/core/outcome.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
@@ -100,6 +100,7 @@ export interface LineOptions {
   readonly leaseMs?: number;
   /** Where keys in flight are locked as well. */
   readonly keyLocks?: FlowDeps["keyLocks"];
+  readonly liveRecords?: number;
 }
 
 export function newLine(options: LineOptions = {}): Line {
@@ -120,6 +121,7 @@ export function newLine(options: LineOptions = {}): Line {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: options.keyLocks,
+    liveRecords: options.liveRecords,
     locks: createEmbeddedLocks({ cells: memory, newToken, clock }),
     readJson,
     store,

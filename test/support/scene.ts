@@ -4,7 +4,13 @@
  */
 import type { Test } from "tap";
 import { call, type Answer, type CallOptions } from "./client.ts";
-import { startGateway, storeSettings, type StoreName, type TestGateway } from "./gateway.ts";
+import {
+  startGateway,
+  storeSettings,
+  type GatewayOptions,
+  type StoreName,
+  type TestGateway,
+} from "./gateway.ts";
 import { until } from "./redis-server.ts";
 import { startUpstream, writeAnswer, type TestUpstream } from "./upstream.ts";
 
@@ -61,14 +67,16 @@ export async function startScene(
   root: Test,
   store: StoreName,
   settings: SceneSettings = {},
+  options: GatewayOptions = {},
 ): Promise<Scene> {
   const upstream = await startUpstream(t);
   answerByNumber(upstream);
-  const gateway = await startGateway(t, {
+  const sections = {
     ...settings,
     upstream: { url: upstream.url, ...settings.upstream },
     store: { ...(await storeSettings(root, store)), timeout: "2s", ...settings.store },
-  });
+  };
+  const gateway = await startGateway(t, sections, options);
   await until(async () => (await call(`${gateway.admin}/readyz`)).status === 200);
   const record = async (id: string): Promise<RecordView | undefined> => {
     const answer = await call(`${gateway.admin}/v1/records/${id}`);

@@ -6,10 +6,11 @@ import net from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
+import { createMemoryStore } from "../../src/store/memory.ts";
 import { call } from "./client.ts";
 import { startRedis, until } from "./redis-server.ts";
 import { startScene, type Scene, type SceneSettings } from "./scene.ts";
-import { tempDir, type StoreName } from "./gateway.ts";
+import { tempDir, type GatewayOptions, type StoreName } from "./gateway.ts";
 import { RUNS_TYPESCRIPT } from "./bare-node.ts";
 
 export interface BreakableScene extends Scene {
@@ -31,14 +32,18 @@ export async function startBreakableScene(
   store: StoreName,
   settings: SceneSettings = {},
 ): Promise<BreakableScene> {
-  const scene = (url: string): Promise<Scene> =>
-    startScene(t, root, store, {
-      ...settings,
-      store: { url, timeout: "1s", ...settings.store },
-    });
+  const scene = (url: string, options?: GatewayOptions): Promise<Scene> => {
+    const section = { url, timeout: "1s", ...settings.store };
+    return startScene(t, root, store, { ...settings, store: section }, options);
+  };
   switch (store) {
     case "memory":
-      return memoryScene(await scene("memory:"));
+      // As the gateway's own, and full a hundred times sooner.
+      return memoryScene(
+        await scene("memory:", {
+          between: () => createMemoryStore({ now: Date.now, maxRecords: MEMORY_RECORDS }),
+        }),
+      );
     case "embedded": {
       const dir = tempDir(t);
       return embeddedScene(t, await scene(`file:${dir}`), dir);
@@ -71,8 +76,7 @@ export async function startBreakableScene(
   }
 }
 
-/** What the memory store holds unless it is told otherwise. */
-const MEMORY_RECORDS = 100_000;
+const MEMORY_RECORDS = 1000;
 
 function memoryScene(scene: Scene): BreakableScene {
   const { store } = scene.gateway;
