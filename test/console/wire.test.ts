@@ -57,6 +57,7 @@ const TEXT = readFileSync(WIRE, "utf8");
 const SETTINGS = {
   upstream: { url: "http://127.0.0.1:3000" },
   store: { url: "memory:" },
+  quotas: { newKeys: { perSecond: 5 }, liveRecords: 9 },
   defaults: { key: { from: "body", pointers: ["/date"] } },
   routes: [{ name: "charges", match: { methods: ["POST"], path: "/v1/charges" } }],
 };
