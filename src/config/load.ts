@@ -12,6 +12,7 @@ import { helpText } from "./help.ts";
 import { printConfig } from "./print.ts";
 import { checkShape } from "./problems.ts";
 import { resolve } from "./resolve.ts";
+import { readWebhookSecrets } from "./webhook.ts";
 import { PACKAGE_ROOT, packageVersion } from "./version.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
@@ -94,8 +95,11 @@ function build(
   if (faults.length > 0 || found.length > 0) {
     return { config: undefined, faults, contradictions: found };
   }
-  const { encryption, problems: unread } = readEncryption(sound.store?.encryption, env);
-  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, encryption));
+  const { encryption, problems: noKeys } = readEncryption(sound.store?.encryption, env);
+  const webhook = readWebhookSecrets(sound.notify?.webhook, env);
+  const unread = [...noKeys, ...webhook.problems];
+  const secrets = { encryption, webhook: webhook.secrets };
+  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, secrets));
   return { config, faults, contradictions: unread.map(line) };
 }
 

@@ -9,6 +9,7 @@ import {
   DEFAULT_KEY_NAME,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
+  DEFAULT_WEBHOOK,
   DEFAULTS,
   RELEASE_STATUSES,
   UNKNOWN_STATUSES,
@@ -17,7 +18,14 @@ import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
 import { resolveResource } from "./resource.ts";
-import type { EncryptionConfig, GatewayConfig, QuotasConfig, StoreConfig } from "./schema.ts";
+import type {
+  EncryptionConfig,
+  GatewayConfig,
+  NotifyConfig,
+  QuotasConfig,
+  StoreConfig,
+  WebhookConfig,
+} from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
 
@@ -43,8 +51,17 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["notFound", "not-found"],
 ];
 
-/** The whole configuration; keys were read before. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
-export function resolve(file: FileConfig, encryption?: EncryptionConfig): GatewayConfig {
+/** What stands elsewhere than in the file, and was read before. */
+export interface SecretsRead {
+  readonly encryption: EncryptionConfig | undefined;
+  readonly webhook: WebhookConfig["secrets"];
+}
+
+const NO_SECRETS: SecretsRead = { encryption: undefined, webhook: [] };
+
+/** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
+export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
+  const { encryption } = secrets;
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
@@ -82,6 +99,7 @@ export function resolve(file: FileConfig, encryption?: EncryptionConfig): Gatewa
     },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     tracing: { ...DEFAULTS.tracing, ...file.tracing },
+    notify: { webhook: resolveWebhook(file.notify?.webhook, secrets.webhook) },
     workers: file.workers ?? DEFAULTS.workers,
     defaults: resolvePolicy("default", defaults),
     routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults)),
@@ -109,6 +127,22 @@ function resolveNewKeys(
   if (newKeys === undefined) return undefined;
   const { perSecond = unchecked(), burst = perSecond } = newKeys;
   return { perSecond, burst };
+}
+
+function resolveWebhook(
+  own: NonNullable<FileConfig["notify"]>["webhook"],
+  secrets: WebhookConfig["secrets"],
+): NotifyConfig["webhook"] {
+  if (own === undefined) return undefined;
+  const { url = unchecked(), name, timeout, interval, retryFor } = { ...DEFAULT_WEBHOOK, ...own };
+  return {
+    url,
+    secrets,
+    name,
+    timeoutMs: ms(timeout),
+    intervalMs: ms(interval),
+    retryForMs: ms(retryFor),
+  };
 }
 
 function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {

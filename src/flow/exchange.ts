@@ -20,6 +20,7 @@ import { type Facts, newFacts } from "./facts.ts";
 import { forward } from "./forward.ts";
 import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
+import { leftBehindIn } from "./left-behind.ts";
 import { readResource } from "./read.ts";
 import { release, settle } from "./settle.ts";
 import { passRefused, watch } from "./shadow.ts";
@@ -130,6 +131,8 @@ async function serve(
   const claimed = await claim(admitted, keyed, request, deps);
   claimStep?.end({ result: claimed.kind });
   facts.claimMs = deps.clock.monotonicMs() - claiming;
+  const leftBehind = leftBehindIn(claimed);
+  if (leftBehind !== undefined) deps.observer.leftBehind(leftBehind);
   if (claimed.kind === "replay") linkTo(claimed.record, deps.trace);
   if ("cause" in claimed) facts.cause = claimed.cause;
   if (claimed.kind === "granted") {

@@ -1,7 +1,6 @@
 /**
- * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus.
- * Labels come from configuration and from fixed lists alone, so that no request
- * can add a series: nothing here takes a label value that a caller chose. Collecting from workers is `cluster.ts`.
+ * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus. Labels
+ * come from configuration and fixed lists alone, so that no request can add a series. Collecting from workers is `cluster.ts`.
  */
 import {
   AggregatorRegistry,
@@ -33,7 +32,7 @@ export interface Exposition {
 /** All metrics of one process as plain data, fit for a message between processes. */
 export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
-export interface Metrics extends Observer {
+export interface Metrics extends Omit<Observer, "leftBehind"> {
   /** One call to the store, in seconds. `ok` is false when it rejected. */
   storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
   /** By which configuration this process serves from now on. What earlier ones called their routes stays known. */
@@ -88,7 +87,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
       quotas.count(report);
     },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
-    unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
+    unknownOutcome: ({ route, reason }) =>
+      outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
     storeCall(operation, seconds, ok) {
       store.duration.observe({ operation }, seconds);

@@ -44,8 +44,14 @@ export function createReloadMetrics(): ReloadMetrics {
       if (result === "applied" || result === "unchanged") good();
       else successful.set(0);
     },
-    async behind({ contentType, body }) {
-      return { contentType, body: `${body.trimEnd()}\n\n${await registry.metrics()}` };
-    },
+    behind: (exposition) => appended(exposition, registry),
   };
+}
+
+/** What processes that serve have said, and behind it what only one process knows. */
+export async function appended(
+  { contentType, body }: Exposition,
+  registry: Registry,
+): Promise<Exposition> {
+  return { contentType, body: `${body.trimEnd()}\n\n${await registry.metrics()}` };
 }

@@ -13,6 +13,7 @@ const file = join(directory, "gateway.yaml");
 
 const KEYS = {
   RECORDS_KEY: "caca".repeat(16),
+  SIGNING: `whsec_${Buffer.alloc(24, 0xca).toString("base64")}`,
   OLD_KEY: `${Buffer.alloc(32, 0xca).toString("base64")}\n`.replace("ysr", "ysq"),
 };
 
@@ -35,6 +36,8 @@ admin: { token: canary-token }
 locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
 quotas: { newKeys: { perSecond: 5 }, liveRecords: 9 }
+notify:
+  webhook: { url: "https://oncall.example/hook?team=a", secrets: [{ env: SIGNING }], interval: 1m }
 workers: 3
 defaults:
   mode: shadow
@@ -111,6 +114,13 @@ void t.test("no secret is in what is printed, and it says where one is hidden", 
   const text = printConfig(config) + JSON.stringify(withoutSecrets(config));
   t.notMatch(text, /canary|caca|ysq|ysr/u);
   t.match(text, "        env: RECORDS_KEY\n", "where a key is, is no secret");
+  t.match(text, "      - env: SIGNING\n");
+  const hook = {
+    webhook: { url: "https://a.example/?token=canary-1", secrets: [{ env: "SIGNING" }] },
+  };
+  const hooked = printConfig(load(JSON.stringify({ notify: hook })));
+  t.match(hooked, "https://a.example/?token=********\n");
+  t.notMatch(hooked, "canary");
   t.equal(config.store.encryption?.keys[0]?.secret, KEYS.RECORDS_KEY);
   t.match(text, "rediss://gateway:********@127.0.0.1:6380/1?sentinelPassword=********");
   t.match(text, /token: "?\*{8}"?\n/u);

@@ -157,6 +157,7 @@ export class Gateway {
           if (this.lives(life)) journal.tell({ kind: "lost-write", operation });
         },
         unknownOutcome: () => undefined,
+        leftBehind: () => undefined,
         recordedBytes: () => undefined,
       },
       latency: createLatency(),
