@@ -6,6 +6,7 @@ import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import type { ServingProcess } from "./admin/configuration.ts";
 import type { GatewayConfig } from "./config/schema.ts";
+import type { UnknownOutcome } from "./core/outcome.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
 import type { Edition } from "./reload.ts";
@@ -15,6 +16,8 @@ export type ToWorker =
       readonly type: "start";
       readonly edition: Edition;
       readonly storeIdentity: string | undefined;
+      /** For what gateways that have ended left behind: one of those that start together, and each that replaces one. */
+      readonly looksBack: boolean;
     }
   /** Answered with `prepared`, or with `unprepared` and why. Nothing changes yet. */
   | { readonly type: "prepare"; readonly edition: Edition }
@@ -30,7 +33,8 @@ export type ToPrimary =
   | { readonly type: "prepared"; readonly version: number }
   | { readonly type: "adopted"; readonly version: number; readonly digest: string }
   | { readonly type: "unprepared"; readonly version: number; readonly reason: string }
-  | { readonly type: "settled"; readonly id: string };
+  | { readonly type: "settled"; readonly id: string }
+  | { readonly type: "unknown"; readonly outcome: UnknownOutcome };
 
 type Reply = Extract<ToPrimary, { version: number }>;
 
@@ -49,8 +53,16 @@ export class Crew {
   /** Calls that began under an earlier configuration may take as long as that one said. */
   #stopBoundMs: number;
   #stopping = false;
+  #lookedBack = false;
+  readonly #unknown: (outcome: UnknownOutcome) => void;
 
-  constructor(edition: Edition, identity: string | undefined, log: Log) {
+  constructor(
+    edition: Edition,
+    identity: string | undefined,
+    log: Log,
+    unknown: (outcome: UnknownOutcome) => void,
+  ) {
+    this.#unknown = unknown;
     this.#edition = edition;
     this.#storeIdentity = identity;
     this.#log = log;
@@ -153,6 +165,7 @@ export class Crew {
         }
         if (message.type === "failed") reject(new Error(message.reason));
         if (message.type === "settled") passOn(worker, message.id);
+        if (message.type === "unknown") this.#unknown(message.outcome);
       });
       worker.on("exit", (code, signal) => {
         this.#told.delete(worker);
@@ -165,12 +178,20 @@ export class Crew {
 
   #start(worker: Worker): ToWorker {
     this.#told.set(worker, undefined);
-    return { type: "start", edition: this.#edition, storeIdentity: this.#storeIdentity };
+    const looksBack = !this.#lookedBack;
+    this.#lookedBack = true;
+    return {
+      type: "start",
+      edition: this.#edition,
+      storeIdentity: this.#storeIdentity,
+      looksBack,
+    };
   }
 
   /** `worker` is `undefined` where one did not even listen. */
   #replace(worker: Worker | undefined, how: string): void {
     if (this.#stopping) return;
+    this.#lookedBack = false;
     this.#log.event("error", "worker ended; starting another", { worker: worker?.id, how });
     const timer = setTimeout(() => {
       this.#respawns.delete(timer);

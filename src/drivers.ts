@@ -1,19 +1,23 @@
 /**
- * Which store, which locks, which checks of callers and which traces the configuration asks for. Only those are loaded, each with its
+ * Which store, which locks, which checks of callers, which traces and which webhook the configuration asks for. Only those are loaded, each with its
  * package: without Redis a process starts without ioredis and redlock, with it without lmdb, a tenth of a second of CPU
  * sooner.
  */
 import { createSecretKey } from "node:crypto";
+import { hostname } from "node:os";
 import type { GatewayConfig, StoreConfig, TracingConfig } from "./config/schema.ts";
 import { packageVersion } from "./config/version.ts";
+import { waitingClock } from "./clock.ts";
 import { keyLoader, type AskServer } from "./access/load-keys.ts";
 import { createQuota } from "./access/quota.ts";
 import { createRights } from "./access/rights.ts";
 import type { Access, Callers } from "./core/access-ports.ts";
 import type { Clock, NewToken, Store } from "./core/ports.ts";
+import type { UnknownOutcome } from "./core/outcome.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import { createAsker } from "./http/ask.ts";
 import type { Log } from "./observe/log.ts";
+import type { Exposition } from "./observe/snapshots.ts";
 import type { Tracing } from "./observe/tracing.ts";
 import type { SettleBus } from "./store/embedded.ts";
 import type { Keyring } from "./store/encryption.ts";
@@ -124,6 +128,58 @@ export async function openTracing(
   if (config.endpoint === "") return undefined;
   const { createTracing } = await import("./observe/tracing.ts");
   return createTracing({ ...config, version: packageVersion(), log });
+}
+
+/** Who calls the webhook, and what is counted of that. */
+export interface Notifier {
+  tell(outcome: UnknownOutcome): void;
+  /** By whose admin port people know this gateway. */
+  listens(adminPort: number): void;
+  /** `exposition` with the webhook's metrics behind its own. */
+  behind(exposition: Exposition): Promise<Exposition>;
+  /** Bounded; never rejects. */
+  close(): Promise<void>;
+}
+
+/** The answer's body says nothing that is looked at. */
+const WEBHOOK_ANSWER_BYTES = 16 * 1024;
+
+/** `undefined` where the configuration names no webhook; nothing of it is loaded then. */
+export async function openNotifier(
+  { notify: { webhook: config } }: GatewayConfig,
+  log: Pick<Log, "event">,
+): Promise<Notifier | undefined> {
+  if (config === undefined) return undefined;
+  const [{ Webhook }, { createWebhookMetrics }] = await Promise.all([
+    import("./notify/webhook.ts"),
+    import("./observe/webhook.ts"),
+  ]);
+  const counts = createWebhookMetrics();
+  const asker = createAsker();
+  let instance = hostname();
+  const webhook = new Webhook({
+    ...config,
+    secrets: config.secrets.map(({ secret }) => secret),
+    instance: () => instance,
+    post: (headers, body, timeoutMs) => {
+      const limits = { timeoutMs, bytes: WEBHOOK_ANSWER_BYTES };
+      return asker.post(config.url, headers, Buffer.from(body), limits);
+    },
+    clock: waitingClock,
+    wallMs: Date.now,
+    random: Math.random,
+    counts,
+    log: (level, message, fields) => log.event(level, message, fields),
+  });
+  return {
+    tell: (outcome) => webhook.tell(outcome),
+    listens: (adminPort) => void (instance = `${hostname()}:${adminPort}`),
+    behind: (exposition) => counts.behind(exposition),
+    async close() {
+      await webhook.close();
+      await asker.close();
+    },
+  };
 }
 
 /** What asks about callers, where something wants it asked; `undefined` where nothing does. jose is loaded for tokens only. */

@@ -4,21 +4,23 @@
  * the traffic, `createOperating` is the operators' port.
  */
 import { randomBytes } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Configuring } from "./admin/configuration.ts";
 import { createAdmin } from "./admin/server.ts";
+import { clock, monotonicMs, pause } from "./clock.ts";
 import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
-import type { Clock, NewToken, Store } from "./core/ports.ts";
+import type { UnknownOutcome } from "./core/outcome.ts";
+import type { NewToken, Observer, Store } from "./core/ports.ts";
 import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
 import { openAccess, openLocks, openTracing, rememberingIn } from "./drivers.ts";
 import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
-import { createProber } from "./flow/prober.ts";
+import { createLeftBehind } from "./flow/left-behind.ts";
+import { createProber, type Prober } from "./flow/prober.ts";
 import { createDuplicates } from "./flow/sights.ts";
 import { tracedExchange } from "./flow/traced.ts";
 import { readJson } from "./http/json.ts";
@@ -63,38 +65,6 @@ const newToken: NewToken = () => {
   return drawn.toString("hex", drawnAt - TOKEN_BYTES, drawnAt);
 };
 
-/**
- * Never falls, and counts the time that a suspended machine slept, which the monotonic clock alone does not: a lease
- * that was over by then must not look alive. A wall clock that is set forward ends leases early, which is safe.
- */
-function awakeClock(): () => number {
-  const startedAtMs = Date.now() - performance.now();
-  let aheadMs = 0;
-  return () => {
-    const ms = performance.now();
-    aheadMs = Math.max(aheadMs, Date.now() - startedAtMs - ms);
-    return ms + aheadMs;
-  };
-}
-
-const monotonicMs = awakeClock();
-
-/** Resolves after `ms`, or when `signal` aborts. `ref`: keeps the process alive until then. */
-async function pause(ms: number, ref: boolean, signal?: AbortSignal): Promise<void> {
-  try {
-    await delay(ms, undefined, signal === undefined ? { ref } : { ref, signal });
-  } catch (error) {
-    // Woken by its signal, as promised; anything else is a defect.
-    if (signal?.aborted !== true) throw error;
-  }
-}
-
-/**
- * Nothing in the flow keeps a process alive: what is served has its sockets, and a graceful stop waits for what goes on
- * in the background for as long as it wants to. Some of that goes on for an hour.
- */
-const clock: Clock = { monotonicMs, sleep: (ms, signal) => pause(ms, false, signal) };
-
 /** The half that takes the traffic; what it serves by can change while it runs. */
 export interface Serving extends Half {
   /**
@@ -102,12 +72,16 @@ export interface Serving extends Half {
    * are served by it, the others keep to what they began with. Only for what `changeOf` lets change.
    */
   prepare(config: GatewayConfig): () => void;
+  /** Looks once, when every earlier lease is over, for what gateways that have ended left behind. Ends with the stop. */
+  lookBack(): void;
 }
 
-interface ServingParts {
+export interface ServingParts {
   readonly store: Store;
   readonly metrics: Metrics;
   readonly log: Omit<Log, "setLevel">;
+  /** Who else is told of unknown outcomes, besides the metrics. */
+  readonly told?: ((outcome: UnknownOutcome) => void) | undefined;
 }
 
 /** What a request is served by from its beginning to its end. */
@@ -127,11 +101,24 @@ type Lasting = Omit<
 
 export async function createServing(config: GatewayConfig, parts: ServingParts): Promise<Serving> {
   const { store, metrics, log } = parts;
-  const background = new Set<Promise<void>>();
+  const running = new Set<Promise<void>>();
   const tracing = await openTracing(config.tracing, log);
   const access = await openAccess(config, monotonicMs);
   const locks = await openLocks(config, { cells: store, newToken, clock });
-  const observer = observing(metrics, log);
+  const background = (work: Promise<void>): void => {
+    const tracked = work
+      .catch((error: unknown) => log.failure("background work failed", error))
+      .finally(() => running.delete(tracked));
+    running.add(tracked);
+  };
+  const leftBehind = createLeftBehind({
+    store,
+    observer: { unknownOutcome: (outcome) => observer.unknownOutcome(outcome) },
+    clock,
+    background,
+  });
+  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts.told);
+  const stopping = new AbortController();
   const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
     locks,
@@ -142,22 +129,9 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
     observer,
     latency: createLatency(),
     duplicates: createDuplicates(newToken()),
-    prober: createProber({
-      terms: () => terms.deps,
-      store: measured,
-      clock,
-      observer,
-      newToken,
-      chance: Math.random,
-      failed: (error) => log.failure("a probe failed", error),
-    }),
+    prober: proberBy(() => terms, { store: measured, observer, log }),
     access: access?.ports,
-    background: (work) => {
-      const tracked = work
-        .catch((error: unknown) => log.failure("background work failed", error))
-        .finally(() => background.delete(tracked));
-      background.add(tracked);
-    },
+    background,
   };
   let terms = termsOf(config, lasting, undefined);
   /** Calls that began under earlier terms may take as long as those said. */
@@ -185,11 +159,16 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       const prepared = termsOf(next, lasting, terms);
       return () => adopt(prepared);
     },
+    lookBack: () =>
+      background(
+        leftBehind.lookThrough(terms.config.store.leaseMs + CLOCK_SLACK_MS, stopping.signal),
+      ),
     async stop() {
+      stopping.abort();
       await listener.stop(longestCallMs);
       // Let go of, or the timer alone would keep a process alive that has nothing left to do.
       const settled = new AbortController();
-      await Promise.race([Promise.all(background), pause(longestCallMs, true, settled.signal)]);
+      await Promise.race([Promise.all(running), pause(longestCallMs, true, settled.signal)]);
       settled.abort();
       lasting.prober.close();
       await locks.close();
@@ -199,6 +178,22 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       await tracing?.close();
     },
   };
+}
+
+/** Asks by the terms that hold when it asks, whichever its outcome became unknown under. */
+function proberBy(
+  terms: () => Terms,
+  { store, observer, log }: Pick<ServingParts, "store" | "log"> & { readonly observer: Observer },
+): Prober {
+  return createProber({
+    terms: () => terms().deps,
+    store,
+    clock,
+    observer,
+    newToken,
+    chance: Math.random,
+    failed: (error) => log.failure("a probe failed", error),
+  });
 }
 
 /** Connections to an upstream that stays are kept: a reload must not cost their handshakes. */

@@ -7,12 +7,20 @@ import cluster from "node:cluster";
 import { statSync } from "node:fs";
 import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
-import { openStore, storeFault } from "./drivers.ts";
-import { createOperating, createServing, routeNames } from "./gateway.ts";
+import { openNotifier, openStore, storeFault } from "./drivers.ts";
+import { createOperating, createServing, routeNames, type ServingParts } from "./gateway.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { createReloadMetrics } from "./observe/reloads.ts";
-import { announce, closeStore, print, startFailure, stopSignal, version } from "./process.ts";
+import {
+  announce,
+  behind,
+  closeStore,
+  print,
+  startFailure,
+  stopSignal,
+  version,
+} from "./process.ts";
 import { Reloader, type Read } from "./reload.ts";
 import { runPrimary, runWorker } from "./workers.ts";
 
@@ -103,17 +111,22 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
     log,
   });
   const store = await openStore(config.store);
-  const serving = await createServing(config, { store, metrics, log });
+  const notifier = await openNotifier(config, log);
+  const told: ServingParts["told"] = notifier && ((outcome) => notifier.tell(outcome));
+  const serving = await createServing(config, { store, metrics, log, told });
   const operating = createOperating(config, {
     snapshot: () => metrics.snapshot(),
     store,
     log,
-    exposition: async () => reloads.behind(await metrics.exposition()),
+    exposition: async () => behind(await metrics.exposition(), reloads, notifier),
     unready: () => (state === "ready" ? [] : [state]),
     configuring: reloader,
   });
   const stopping = stopSignal(log);
-  announce(log, config, file, await serving.start(), await operating.start());
+  const [servingAt, operatingAt] = [await serving.start(), await operating.start()];
+  announce(log, config, file, servingAt, operatingAt);
+  notifier?.listens(operatingAt.port);
+  serving.lookBack();
   state = "ready";
   reloader.started();
 
@@ -123,6 +136,7 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   log.event("info", "stopping", { signal });
   await serving.stop();
   await operating.stop();
+  await notifier?.close();
   await closeStore(store, log);
   log.event("info", "stopped");
   return 0;

@@ -5,6 +5,7 @@ import { packageVersion } from "./config/version.ts";
 import type { Store } from "./core/ports.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
+import type { Exposition } from "./observe/snapshots.ts";
 
 /** Of the package. */
 export const version = packageVersion();
@@ -69,6 +70,20 @@ export function announce(
 
 function urlOf({ host, port }: Address): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** What requests have counted, and behind it what the process of the operators' port counts itself. */
+export async function behind(
+  exposition: Exposition,
+  reloads: Appending,
+  notifier: Appending | undefined,
+): Promise<Exposition> {
+  const more = await reloads.behind(exposition);
+  return notifier === undefined ? more : notifier.behind(more);
+}
+
+interface Appending {
+  behind(exposition: Exposition): Promise<Exposition>;
 }
 
 /**

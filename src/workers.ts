@@ -5,14 +5,15 @@
  */
 import cluster from "node:cluster";
 import type { GatewayConfig } from "./config/schema.ts";
+import type { UnknownOutcome } from "./core/outcome.ts";
 import { Crew, type ToPrimary, type ToWorker } from "./crew.ts";
-import { openStore, storeIdentity } from "./drivers.ts";
+import { openNotifier, openStore, storeIdentity } from "./drivers.ts";
 import { createOperating, createServing, routeNames, type Serving } from "./gateway.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { createReloadMetrics } from "./observe/reloads.ts";
-import { announce, closeStore, startFailure, stopSignal, version } from "./process.ts";
+import { announce, behind, closeStore, startFailure, stopSignal, version } from "./process.ts";
 import { type Edition, firstEdition, type Read, Reloader } from "./reload.ts";
 import type { SettleBus } from "./store/embedded.ts";
 
@@ -47,19 +48,24 @@ export async function runPrimary(
     log,
   });
   const store = await openStore(config.store);
-  const crew = new Crew(firstEdition(config), await storeIdentity(config.store), log);
+  const notifier = await openNotifier(config, log);
+  const crew = new Crew(firstEdition(config), await storeIdentity(config.store), log, (outcome) =>
+    notifier?.tell(outcome),
+  );
   const operating = createOperating(config, {
     snapshot: () => metrics.snapshot(),
     store,
     log,
-    exposition: async () => reloads.behind(await metrics.exposition()),
+    exposition: async () => behind(await metrics.exposition(), reloads, notifier),
     unready: () => crew.unready(),
     configuring: reloader,
   });
   const stopping = stopSignal(log);
   try {
     const serving = await crew.start();
-    announce(log, config, file, serving, await operating.start());
+    const operatingAt = await operating.start();
+    announce(log, config, file, serving, operatingAt);
+    notifier?.listens(operatingAt.port);
   } catch (error) {
     await crew.stop();
     throw error;
@@ -72,6 +78,7 @@ export async function runPrimary(
   await crew.stop();
   await operating.stop();
   metrics.close();
+  await notifier?.close();
   await closeStore(store, log);
   log.event("info", "stopped");
   return 0;
@@ -84,7 +91,7 @@ export async function runWorker(): Promise<number> {
   const changes = changesAsked();
   const start = await Promise.race([started(), stopping]);
   if (start === undefined) return 0;
-  const { edition, storeIdentity: identity } = start;
+  const { edition, storeIdentity: identity, looksBack } = start;
   const { config } = edition;
   const log = createLog({ level: config.log.level, worker: cluster.worker?.id ?? 0 });
   const crash = (error: unknown): void => {
@@ -97,12 +104,15 @@ export async function runWorker(): Promise<number> {
   answerScrapes(metrics, (error) => log.failure("metrics could not be told", error));
   try {
     const store = await openStore(config.store, { bus: settleBus(), identity });
-    const serving = await createServing(config, { store, metrics, log });
+    const telling = tellingPrimary(config);
+    const serving = await createServing(config, { store, metrics, log, told: telling.told });
     await say({ type: "adopted", version: edition.version, digest: edition.digest });
     changes.takenBy(changeTaker(serving, log));
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
+    if (looksBack) serving.lookBack();
     await stopping;
     await serving.stop();
+    await telling.said();
     await closeStore(store, log);
     return 0;
   } catch (error) {
@@ -110,6 +120,19 @@ export async function runWorker(): Promise<number> {
     await say({ type: "failed", reason: startFailure(error) });
     return 1;
   }
+}
+
+/** The primary calls the webhook, for all of them: then its calls keep their distance, whichever worker has something to tell. */
+function tellingPrimary({ notify }: GatewayConfig) {
+  let last: Promise<void> = Promise.resolve();
+  const told = (outcome: UnknownOutcome): void => {
+    last = say({ type: "unknown", outcome });
+  };
+  return {
+    told: notify.webhook === undefined ? undefined : told,
+    /** Messages leave in their order. */
+    said: () => last,
+  };
 }
 
 type ChangeOrder = Extract<ToWorker, { type: "prepare" | "adopt" }>;

@@ -9,8 +9,10 @@ import { leaseOf } from "./lease.ts";
 import { policyContradictions } from "./policy-contradictions.ts";
 import type { Contradiction } from "./problems.ts";
 import { localMemory } from "./resource-contradictions.ts";
+import { placeContradictions } from "./secret-places.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { storeKind } from "./urls.ts";
+import { webhookContradictions } from "./webhook.ts";
 
 type Sections = ReturnType<typeof sectionsOf>;
 
@@ -26,6 +28,7 @@ export function contradictions(file: FileConfig): readonly Contradiction[] {
     ...quotaContradictions(file),
     ...portContradictions(sections),
     ...showContradictions(sections),
+    ...webhookContradictions(file),
     ...policyContradictions(file),
     ...localMemory(file, sections.store.url),
   ];
@@ -128,16 +131,14 @@ function encryptionContradictions({ store }: Sections): Contradiction[] {
   }
   const keys = encryption.keys ?? [];
   if (keys.length === 0) tell(".keys", "is required: at least one key");
-  for (const [index, { id, file, env }] of keys.entries()) {
+  for (const [index, { id, ...place }] of keys.entries()) {
     const at = `.keys[${index}]`;
     if (id === undefined) tell(`${at}.id`, "is required: it names the key in the records");
     const twin = keys.findIndex((key) => id !== undefined && key.id === id);
     if (twin !== index && twin !== -1) {
       tell(`${at}.id`, `is the id of store.encryption.keys[${twin}] already; ids must differ`);
     }
-    if ((file === undefined) === (env === undefined)) {
-      tell(at, "must say where the key is: either file or env");
-    }
+    found.push(...placeContradictions(place, `store.encryption${at}`, "the key"));
   }
   return found;
 }

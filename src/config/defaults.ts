@@ -57,7 +57,7 @@ export const DEFAULT_RESOURCE = {
 /** Where `key.from` is `header` and no name is given. */
 export const DEFAULT_KEY_NAME = "Idempotency-Key";
 
-/** No `store.lease`, which follows from other values, and no `store.replicas` and `store.encryption`, which are off. */
+/** No `store.lease`, which follows from other values, and no `store.replicas`, `store.encryption` and `notify.webhook`, which are off. */
 export const DEFAULTS = {
   listen: {
     host: "0.0.0.0",
@@ -87,6 +87,14 @@ export const DEFAULT_REPLICAS = { wait: 1, timeout: "50ms" } as const;
 
 /** Of `store.encryption`, where it is given at all. */
 export const DEFAULT_ENCRYPTION = { plain: "refuse" } as const;
+
+/** Of `notify.webhook`, where it is given at all. No `url` and no `secrets`, which only the user knows. */
+export const DEFAULT_WEBHOOK = {
+  name: "idempotency-gateway",
+  timeout: "5s",
+  interval: "30s",
+  retryFor: "1h",
+} as const;
 
 /** "Not processed": the upstream says that a retry is welcome, so the key is free again. */
 export const RELEASE_STATUSES: readonly number[] = [401, 407, 408, 421, 425, 429, 503];

@@ -5,7 +5,7 @@ import { DEFAULT_ENCRYPTION } from "./defaults.ts";
 import type { FileConfig } from "./file-schema.ts";
 import type { Problem } from "./problems.ts";
 import type { EncryptionConfig } from "./schema.ts";
-import { fileText, variableText } from "./secrets.ts";
+import { readSecret } from "./secret-places.ts";
 
 type EncryptionSettings = NonNullable<NonNullable<FileConfig["store"]>["encryption"]>;
 
@@ -14,6 +14,9 @@ export interface KeysRead {
   readonly problems: readonly Problem[];
 }
 
+const FORM =
+  "must hold a key of 32 bytes, as 64 hex digits or as base64 (openssl rand -hex 32 makes one)";
+
 /** Of settings that were found sound. Reads the environment that it is handed, and files. */
 export function readEncryption(
   settings: EncryptionSettings | undefined,
@@ -21,23 +24,11 @@ export function readEncryption(
 ): KeysRead {
   if (settings === undefined) return { encryption: undefined, problems: [] };
   const problems: Problem[] = [];
-  const keys = (settings.keys ?? []).flatMap(({ id = "", file, env: variable }, index) => {
-    const at = `store.encryption.keys[${index}]`;
-    const from = file === undefined ? { env: variable ?? "" } : { file };
-    const found = "file" in from ? fileText(from.file) : variableText(env, from.env);
-    const place = `${at}.${"file" in from ? "file" : "env"}`;
-    if (found.text === undefined) {
-      problems.push({ path: place, message: found.fault });
-      return [];
-    }
-    const secret = keyOf(found.text.trim());
-    if (secret === undefined) {
-      const message =
-        "must hold a key of 32 bytes, as 64 hex digits or as base64 (openssl rand -hex 32 makes one)";
-      problems.push({ path: place, message });
-      return [];
-    }
-    return [{ id, from, secret }];
+  const keys = (settings.keys ?? []).flatMap(({ id = "", ...place }, index) => {
+    const read = readSecret(place, `store.encryption.keys[${index}]`, env, keyOf, FORM);
+    if ("from" in read) return [{ id, ...read }];
+    problems.push(read);
+    return [];
   });
   for (const [index, { secret }] of keys.entries()) {
     const twin = keys.findIndex((key) => key.secret === secret);

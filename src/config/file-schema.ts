@@ -13,6 +13,7 @@ import {
   storeUrlFault,
   tracesUrlFault,
   upstreamUrlFault,
+  webhookUrlFault,
 } from "./urls.ts";
 import {
   adminTokenFault,
@@ -164,6 +165,38 @@ const tracing = field.group("Traces, by OpenTelemetry.", {
   serviceName: field.text("What traces call the gateway.", "text", serviceNameFault),
 });
 
+const notify = field.group("Whom the gateway tells of what somebody has to look at.", {
+  webhook: field.group(
+    "Called with new unknown outcomes, signed as Standard Webhooks says. Left out: nobody is called.",
+    {
+      url: field.text(
+        "Where to post to; no redirect is followed.",
+        "a URL such as https://oncall.example/hooks/gateway",
+        webhookUrlFault,
+      ),
+      secrets: field.listOf(
+        "What the calls are signed with, by each of them: two while one replaces the other.",
+        field.group("A secret of 24 to 64 bytes, whsec_ and base64, in one of two places.", {
+          file: field.text(
+            "File that holds the secret and nothing else.",
+            "a path",
+            secretFileFault,
+          ),
+          env: field.text(
+            "Environment variable that holds the secret.",
+            "the name of a variable",
+            variableNameFault,
+          ),
+        }),
+      ),
+      name: field.text("What calls name the gateway.", "text", serviceNameFault),
+      timeout: field.timer("How long one call may take."),
+      interval: field.timer("Between two calls at least; what happens meanwhile is told together."),
+      retryFor: field.timer("How long a call that fails is tried again."),
+    },
+  ),
+});
+
 /** The whole file. Every group may be left out, and so may every key in it. */
 export const fileSchema = field.root({
   listen,
@@ -174,6 +207,7 @@ export const fileSchema = field.root({
   admin,
   log,
   tracing,
+  notify,
   workers: field.count("Processes that share the port.", 1, 256),
   defaults: field.group("The policy that every route inherits, key by key.", policyFields),
   routes: field.listOf("In order: the first match decides.", route),

@@ -13,6 +13,7 @@ import { printConfig } from "./print.ts";
 import { checkShape } from "./problems.ts";
 import { readProbeHeaders } from "./probe.ts";
 import { resolve } from "./resolve.ts";
+import { readWebhookSecrets } from "./webhook.ts";
 import { PACKAGE_ROOT, packageVersion } from "./version.ts";
 import type { GatewayConfig } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
@@ -96,9 +97,11 @@ function build(
     return { config: undefined, faults, contradictions: found };
   }
   const { encryption, problems: noKeys } = readEncryption(sound.store?.encryption, env);
-  const { values, problems: noHeaders } = readProbeHeaders(sound, env);
-  const unread = [...noKeys, ...noHeaders];
-  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, encryption, values));
+  const webhook = readWebhookSecrets(sound.notify?.webhook, env);
+  const probes = readProbeHeaders(sound, env);
+  const unread = [...noKeys, ...webhook.problems, ...probes.problems];
+  const secrets = { encryption, webhook: webhook.secrets, probes: probes.values };
+  const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, secrets));
   return { config, faults, contradictions: unread.map(line) };
 }
 

@@ -10,7 +10,7 @@ import type { FileConfig, PolicySettings } from "./file-schema.ts";
 import { describeProbe, hideProbe } from "./probe.ts";
 import { STATUS_KEYS } from "./resolve.ts";
 import { describeResource } from "./resource.ts";
-import type { GatewayConfig } from "./schema.ts";
+import type { GatewayConfig, NotifyConfig } from "./schema.ts";
 import { formatDuration, formatSize } from "./units.ts";
 import { withoutPassword } from "./urls.ts";
 import { HIDDEN } from "./values.ts";
@@ -55,6 +55,34 @@ export function withoutSecrets(config: GatewayConfig): GatewayConfig {
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
     defaults: hideProbe(config.defaults, HIDDEN),
     routes: config.routes.map((route) => ({ ...route, policy: hideProbe(route.policy, HIDDEN) })),
+    notify: { webhook: withoutSigning(config.notify.webhook) },
+  };
+}
+
+function withoutSigning(webhook: NotifyConfig["webhook"]): NotifyConfig["webhook"] {
+  return (
+    webhook && {
+      ...webhook,
+      url: withoutPassword(webhook.url),
+      secrets: webhook.secrets.map((each) => ({ ...each, secret: HIDDEN })),
+    }
+  );
+}
+
+function describeNotify({ webhook }: NotifyConfig): Pick<FileConfig, "notify"> {
+  if (webhook === undefined) return {};
+  const { url, secrets, name, timeoutMs, intervalMs, retryForMs } = webhook;
+  return {
+    notify: {
+      webhook: {
+        url,
+        secrets: secrets.map(({ from }) => from),
+        name,
+        timeout: formatDuration(timeoutMs),
+        interval: formatDuration(intervalMs),
+        retryFor: formatDuration(retryForMs),
+      },
+    },
   };
 }
 
@@ -99,6 +127,7 @@ function describe(config: GatewayConfig): FileConfig {
     admin: { ...admin },
     log: { ...config.log },
     tracing: { ...config.tracing },
+    ...describeNotify(config.notify),
     workers: config.workers,
     ...describePolicies(config),
   };

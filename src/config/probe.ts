@@ -7,7 +7,7 @@ import type { FileConfig, PolicySettings } from "./file-schema.ts";
 import type { PolicyValues, ProbeValues } from "./inherit.ts";
 import { SAFE_METHODS } from "./paths.ts";
 import type { Contradiction, Problem } from "./problems.ts";
-import { fileText, variableText } from "./secrets.ts";
+import { readSecret } from "./secret-places.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { fieldValueFault } from "./values.ts";
 
@@ -110,21 +110,20 @@ export function readProbeHeaders(file: FileConfig, env: NodeJS.ProcessEnv): Head
   ];
   for (const { at, policy } of policies) {
     for (const [index, header] of (policy?.probe?.headers ?? []).entries()) {
-      const from = fromOf(header);
-      if ("value" in from) continue;
-      const path = `${at}.probe.headers[${index}].${"file" in from ? "file" : "env"}`;
-      const found = "file" in from ? fileText(from.file) : variableText(env, from.env);
-      const value = found.text?.trim();
-      if (value === undefined) {
-        problems.push({ path, message: "fault" in found ? found.fault : "" });
-      } else if (fieldValueFault(value) !== undefined) {
-        problems.push({ path, message: "must hold what can be the value of a header field" });
-      } else {
-        values.set(placeOf(from), value);
-      }
+      if (header.value !== undefined) continue;
+      const path = `${at}.probe.headers[${index}]`;
+      const read = readSecret(header, path, env, fieldValue, FORM);
+      if ("from" in read) values.set(placeOf(read.from), read.secret);
+      else problems.push(read);
     }
   }
   return { values, problems };
+}
+
+const FORM = "must hold what can be the value of a header field";
+
+function fieldValue(text: string): string | undefined {
+  return fieldValueFault(text) === undefined ? text : undefined;
 }
 
 function fromOf({ value, env, file }: HeaderSettings): ProbeHeader["from"] {

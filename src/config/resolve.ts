@@ -9,6 +9,7 @@ import {
   DEFAULT_KEY_NAME,
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
+  DEFAULT_WEBHOOK,
   DEFAULTS,
   RELEASE_STATUSES,
   UNKNOWN_STATUSES,
@@ -18,7 +19,14 @@ import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
 import { type HeaderValues, resolveProbe } from "./probe.ts";
 import { resolveResource } from "./resource.ts";
-import type { EncryptionConfig, GatewayConfig, QuotasConfig, StoreConfig } from "./schema.ts";
+import type {
+  EncryptionConfig,
+  GatewayConfig,
+  NotifyConfig,
+  QuotasConfig,
+  StoreConfig,
+  WebhookConfig,
+} from "./schema.ts";
 import { parseDuration, parseSize } from "./units.ts";
 import { readCidr } from "./values.ts";
 
@@ -44,18 +52,24 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
   ["notFound", "not-found"],
 ];
 
-/** The whole configuration; keys were read before. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
-export function resolve(
-  file: FileConfig,
-  encryption?: EncryptionConfig,
-  headers: HeaderValues = new Map(),
-): GatewayConfig {
+/** What stands elsewhere than in the file, and was read before. */
+export interface SecretsRead {
+  readonly encryption: EncryptionConfig | undefined;
+  readonly webhook: WebhookConfig["secrets"];
+  readonly probes: HeaderValues;
+}
+
+const NO_SECRETS: SecretsRead = { encryption: undefined, webhook: [], probes: new Map() };
+
+/** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
+export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
+  const { encryption } = secrets;
   const listen = { ...DEFAULTS.listen, ...file.listen };
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
   const store = resolveStore(file.store ?? {}, leaseOf(file).defaultMs);
-  const given = { headers, leaseMs: store.leaseMs };
+  const given = { headers: secrets.probes, leaseMs: store.leaseMs };
   return {
     listen: {
       host: listen.host,
@@ -86,6 +100,7 @@ export function resolve(
     },
     log: { level: file.log?.level ?? DEFAULTS.log.level },
     tracing: { ...DEFAULTS.tracing, ...file.tracing },
+    notify: { webhook: resolveWebhook(file.notify?.webhook, secrets.webhook) },
     workers: file.workers ?? DEFAULTS.workers,
     defaults: resolvePolicy("default", defaults, given),
     routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults, given)),
@@ -113,6 +128,22 @@ function resolveNewKeys(
   if (newKeys === undefined) return undefined;
   const { perSecond = unchecked(), burst = perSecond } = newKeys;
   return { perSecond, burst };
+}
+
+function resolveWebhook(
+  own: NonNullable<FileConfig["notify"]>["webhook"],
+  secrets: WebhookConfig["secrets"],
+): NotifyConfig["webhook"] {
+  if (own === undefined) return undefined;
+  const { url = unchecked(), name, timeout, interval, retryFor } = { ...DEFAULT_WEBHOOK, ...own };
+  return {
+    url,
+    secrets,
+    name,
+    timeoutMs: ms(timeout),
+    intervalMs: ms(interval),
+    retryForMs: ms(retryFor),
+  };
 }
 
 /** What a policy rests on beside its own words. */

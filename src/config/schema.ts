@@ -3,6 +3,7 @@
  * write is `file-schema.ts`; how one becomes the other is `resolve.ts`. Nothing here parses, defaults or checks.
  */
 import type { Policy, Route } from "../core/policy.ts";
+import type { SecretPlace } from "./secret-places.ts";
 
 /** From most to least said. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
@@ -17,6 +18,7 @@ export interface GatewayConfig {
   readonly admin: AdminConfig;
   readonly log: { readonly level: LogLevel };
   readonly tracing: TracingConfig;
+  readonly notify: NotifyConfig;
   /** Processes that share the listener; 1 serves from the main process. */
   readonly workers: number;
   /** What an unsafe request gets that no route matches. Its `route` is `default`. */
@@ -73,7 +75,7 @@ export interface EncryptionConfig {
   readonly keys: readonly {
     readonly id: string;
     /** Where the key was read, for `--print-config`. */
-    readonly from: { readonly file: string } | { readonly env: string };
+    readonly from: SecretPlace;
     /** 64 hex digits. Never log it (`withoutSecrets` in `print.ts`). */
     readonly secret: string;
   }[];
@@ -97,6 +99,30 @@ export interface TracingConfig {
   /** 0 to 1. */
   readonly sample: number;
   readonly serviceName: string;
+}
+
+/** Who is told of what somebody has to look at. */
+export interface NotifyConfig {
+  /** `undefined`: nobody is called. */
+  readonly webhook: WebhookConfig | undefined;
+}
+
+export interface WebhookConfig {
+  /** Its query may name a credential: never log it (`withoutSecrets` in `print.ts`). */
+  readonly url: string;
+  /** Each of them signs. At least one. */
+  readonly secrets: readonly {
+    readonly from: SecretPlace;
+    /** Base64, without `whsec_`. Never log it (`withoutSecrets` in `print.ts`). */
+    readonly secret: string;
+  }[];
+  readonly name: string;
+  /** For one call. */
+  readonly timeoutMs: number;
+  /** Between two calls at least. */
+  readonly intervalMs: number;
+  /** From the first try of a call on. */
+  readonly retryForMs: number;
 }
 
 /** What one caller may take. */

@@ -145,6 +145,15 @@ export function tracesUrlFault(url: string): string | undefined {
   return undefined;
 }
 
+/** What is wrong with the URL of a webhook, or `undefined`. */
+export function webhookUrlFault(url: string): string | undefined {
+  const plain = /^https?:\/\/[!-~]+$/u.test(url) && !/[<>"\\@#]/u.test(url) && URL.canParse(url);
+  if (!plain) return "must be an http:// or https:// URL without @ and #";
+  return url.includes(`=${HIDDEN}`)
+    ? "holds the placeholder that --print-config shows; put the value itself"
+    : undefined;
+}
+
 /** The URL with every password replaced, and nothing else changed. For URLs that passed `storeUrlFault`. */
 export function withoutPassword(url: string): string {
   return url

@@ -85,6 +85,7 @@ export interface RecordPage {
 
 /** `GET /v1/records/:id/answer`. */
 export interface Recorded {
+  readonly id: string;
   readonly target: string;
   readonly answer: null | {
     readonly status: number;
@@ -100,8 +101,12 @@ export interface Recorded {
 
 /** A policy in the words of the configuration file. */
 export interface PolicyView {
-  readonly key?: { readonly from?: string; readonly pointers?: readonly string[] };
-  readonly scope?: { readonly headers?: readonly string[] };
+  readonly key?: {
+    readonly from?: string;
+    readonly pointers?: readonly string[];
+    readonly [setting: string]: unknown;
+  };
+  readonly scope?: { readonly headers?: readonly string[]; readonly [setting: string]: unknown };
   readonly [setting: string]: unknown;
 }
 

@@ -2,6 +2,7 @@
  * The one vocabulary for how an exchange ended: the `Idempotency-Status` header, the `outcome` label of the metrics
  * and the `outcome` field of the log say these words and no others.
  */
+import type { UnknownReason } from "./record.ts";
 
 /** Refusals: each has a problem (see `problem.ts`), and its word is the problem's `code`. */
 export const PROBLEM_CODES = [
@@ -75,3 +76,14 @@ export const OUTCOMES = [
 ] as const;
 
 export type Outcome = (typeof OUTCOMES)[number];
+
+/** That nobody knows whether a request was executed. */
+export interface UnknownOutcome {
+  readonly recordId: string;
+  readonly route: string;
+  readonly method: string;
+  readonly reason: UnknownReason;
+  readonly fence: number;
+  /** Epoch milliseconds on the store's clock. Left out: it became so just now. */
+  readonly sinceMs?: number;
+}

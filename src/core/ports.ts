@@ -4,7 +4,7 @@
  */
 import type { Cells } from "./resource-ports.ts";
 import type { Roll } from "./roll-ports.ts";
-import type { Outcome, StoreOperation } from "./outcome.ts";
+import type { Outcome, StoreOperation, UnknownOutcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type { ProbeObserver, ProbeStore } from "./probe-ports.ts";
 import type {
@@ -294,6 +294,7 @@ export interface Observer extends ProbeObserver {
   began(): () => void;
   finished(report: ExchangeReport): void;
   lostWrite(operation: StoreOperation): void;
-  unknownOutcome(route: string, reason: UnknownReason): void;
+  unknownOutcome(outcome: UnknownOutcome): void;
+  leftBehind(record: Extract<StoredRecord, { state: "unknown" }>): void;
   recordedBytes(bytes: number): void;
 }

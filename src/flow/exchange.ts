@@ -20,6 +20,7 @@ import { type Facts, newFacts } from "./facts.ts";
 import { forward } from "./forward.ts";
 import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
+import { leftBehindIn } from "./left-behind.ts";
 import { readResource } from "./read.ts";
 import { claimAfterProbe, questionOf } from "./retry.ts";
 import { release, settle, type Settled } from "./settle.ts";
@@ -133,6 +134,8 @@ async function serve(
   const met = await claim(admitted, keyed, request, deps);
   claimStep?.end({ result: met.kind });
   facts.claimMs = deps.clock.monotonicMs() - claiming;
+  const leftBehind = leftBehindIn(met);
+  if (leftBehind !== undefined) deps.observer.leftBehind(leftBehind);
   const asks = probes && met.kind === "unknown";
   const claimed = asks ? await claimAfterProbe(met, admitted, keyed, request, deps) : met;
   if (claimed.kind === "replay") linkTo(claimed.record, deps.trace);

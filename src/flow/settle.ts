@@ -208,10 +208,12 @@ async function markUnknown(
   policy: Policy,
   deps: FlowDeps,
 ): Promise<Settled> {
-  deps.observer.unknownOutcome(policy.route, reason);
+  const { id, fence, request } = owned;
+  const { route } = policy;
+  deps.observer.unknownOutcome({ recordId: id, route, method: request.method, reason, fence });
   const { unknownMs } = policy.retention;
   const mark = (): Promise<WriteAnswer> =>
-    deps.store.markUnknown(owned.id, owned.token, reason, unknownMs);
+    deps.store.markUnknown(id, owned.token, reason, unknownMs);
   const write = async (): Promise<WriteAnswer> => {
     const answer = await mark();
     return answer === "done" || !(await putBack(owned, deps)) ? answer : mark();

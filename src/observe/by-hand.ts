@@ -1,7 +1,8 @@
 /** What operators decide about unknown outcomes, counted in the process that has their port. The log tells which records. */
 import type { Resolution } from "../core/desk.ts";
 import { Counter, Registry } from "./prom-client.ts";
-import { behind, type Exposition } from "./snapshots.ts";
+import { appended } from "./reloads.ts";
+import type { Exposition } from "./snapshots.ts";
 
 const OUTCOMES: readonly Resolution[] = ["executed", "not-executed"];
 
@@ -22,6 +23,6 @@ export function createHandMetrics(): HandMetrics {
   for (const outcome of OUTCOMES) resolutions.inc({ outcome }, 0);
   return {
     resolved: (outcome) => resolutions.inc({ outcome }),
-    behind: (exposition) => behind(exposition, registry),
+    behind: (exposition) => appended(exposition, registry),
   };
 }

@@ -1,8 +1,7 @@
 /**
- * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus.
- * Labels come from configuration and from fixed lists alone, so that no request
- * can add a series: nothing here takes a label value that a caller chose. Collecting from workers is `cluster.ts` and
- * `snapshots.ts`.
+ * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus. Labels
+ * come from configuration and fixed lists alone, so that no request can add a series. Collecting from workers is `cluster.ts`
+ * and `snapshots.ts`.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "./prom-client.ts";
 import { STORE_OPERATIONS, type Outcome, type StoreOperation } from "../core/outcome.ts";
@@ -15,7 +14,7 @@ import { quotaMetrics } from "./quotas.ts";
 import { EXCHANGE_BUCKETS_SECONDS, MISNAMED_DEFAULTS, STORE_BUCKETS_SECONDS } from "./scales.ts";
 import { type Exposition, expositionOf, type Snapshot, snapshotOf } from "./snapshots.ts";
 
-export interface Metrics extends Observer {
+export interface Metrics extends Omit<Observer, "leftBehind"> {
   /** One call to the store, in seconds. `ok` is false when it rejected. */
   storeCall(operation: StoreOperation, seconds: number, ok: boolean): void;
   /** By which configuration this process serves from now on. What earlier ones called their routes stays known. */
@@ -75,7 +74,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
       quotas.count(report);
     },
     lostWrite: (operation) => outcomes.lostWrites.inc({ operation }),
-    unknownOutcome: (route, reason) => outcomes.unknown.inc({ route: routeLabel(route), reason }),
+    unknownOutcome: ({ route, reason }) =>
+      outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
     probed: ({ route, result }) => probes.count(routeLabel(route), result),
     probeDropped: (route) => probes.count(routeLabel(route), "dropped"),

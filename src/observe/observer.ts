@@ -1,8 +1,14 @@
 /** What the flow tells of itself, counted and logged. Which words and which fields, `metrics.ts` and `log.ts` decide. */
+import type { UnknownOutcome } from "../core/outcome.ts";
 import type { Observer } from "../core/ports.ts";
 import type { Log } from "./log.ts";
 
-export function observing(metrics: Observer, log: Pick<Log, "event" | "exchange">): Observer {
+export function observing(
+  metrics: Omit<Observer, "leftBehind">,
+  log: Pick<Log, "event" | "exchange">,
+  leftBehind: Observer["leftBehind"],
+  told?: (outcome: UnknownOutcome) => void,
+): Observer {
   return {
     began: () => metrics.began(),
     finished(report) {
@@ -10,7 +16,11 @@ export function observing(metrics: Observer, log: Pick<Log, "event" | "exchange"
       log.exchange(report);
     },
     lostWrite: (operation) => metrics.lostWrite(operation),
-    unknownOutcome: (route, reason) => metrics.unknownOutcome(route, reason),
+    unknownOutcome(outcome) {
+      metrics.unknownOutcome(outcome);
+      told?.(outcome);
+    },
+    leftBehind,
     recordedBytes: (bytes) => metrics.recordedBytes(bytes),
     probed(report) {
       metrics.probed(report);

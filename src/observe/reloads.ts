@@ -1,7 +1,7 @@
 /** What is counted of reading the configuration again, in the process that does it. Who serves by which is `metrics.ts`. */
 import { RELOAD_RESULTS } from "./labels.ts";
 import { Counter, Gauge, Registry } from "./prom-client.ts";
-import { behind, type Exposition } from "./snapshots.ts";
+import type { Exposition } from "./snapshots.ts";
 
 export type ReloadResult = (typeof RELOAD_RESULTS)[number];
 
@@ -44,6 +44,14 @@ export function createReloadMetrics(): ReloadMetrics {
       if (result === "applied" || result === "unchanged") good();
       else successful.set(0);
     },
-    behind: (exposition) => behind(exposition, registry),
+    behind: (exposition) => appended(exposition, registry),
   };
+}
+
+/** What processes that serve have said, and behind it what only one process knows. */
+export async function appended(
+  { contentType, body }: Exposition,
+  registry: Registry,
+): Promise<Exposition> {
+  return { contentType, body: `${body.trimEnd()}\n\n${await registry.metrics()}` };
 }

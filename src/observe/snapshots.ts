@@ -25,12 +25,6 @@ export async function expositionOf(registry: Registry): Promise<Exposition> {
 }
 
 /** Carries each metric's aggregator with it, so that the primary needs no list of names. */
-/** The metrics of another registry behind those of the first. */
-export async function behind(first: Exposition, registry: Registry): Promise<Exposition> {
-  const { contentType, body } = first;
-  return { contentType, body: `${body.trimEnd()}\n\n${await registry.metrics()}` };
-}
-
 export async function snapshotOf(registry: Registry): Promise<Snapshot> {
   const metrics = await registry.getMetricsAsJSON();
   return metrics.map((metric) => {

@@ -10,6 +10,7 @@ import {
   DEFAULT_POLICY,
   DEFAULT_REPLICAS,
   DEFAULT_RESOURCE,
+  DEFAULT_WEBHOOK,
   DEFAULTS,
 } from "../../src/config/defaults.ts";
 import { ACTIONS, SETTINGS, variableOf } from "../../src/config/flags.ts";
@@ -44,6 +45,7 @@ void t.test("the defaults in the rows are the defaults in the code", (t) => {
     store: { ...DEFAULTS.store, replicas: DEFAULT_REPLICAS, encryption: DEFAULT_ENCRYPTION },
     scope: { ...DEFAULT_POLICY.scope, jwt: DEFAULT_JWT },
     resource: DEFAULT_RESOURCE,
+    notify: { webhook: DEFAULT_WEBHOOK },
   };
   let compared = 0;
   for (const { key, told } of rows) {

@@ -14,6 +14,7 @@ const file = join(directory, "gateway.yaml");
 const KEYS = {
   RECORDS_KEY: "caca".repeat(16),
   PROBE_CREDENTIAL: "Bearer canary-credential",
+  SIGNING: `whsec_${Buffer.alloc(24, 0xca).toString("base64")}`,
   OLD_KEY: `${Buffer.alloc(32, 0xca).toString("base64")}\n`.replace("ysr", "ysq"),
 };
 
@@ -36,6 +37,8 @@ admin: { token: canary-token }
 locks: { nodes: ["redis://a:6379", "redis://b:6379", "redis+unix:///run/c.sock?db=1"] }
 log: { level: debug }
 quotas: { newKeys: { perSecond: 5 }, liveRecords: 9 }
+notify:
+  webhook: { url: "https://oncall.example/hook?team=a", secrets: [{ env: SIGNING }], interval: 1m }
 workers: 3
 defaults:
   mode: shadow
@@ -121,6 +124,13 @@ void t.test("no secret is in what is printed, and it says where one is hidden", 
   const text = printConfig(config) + JSON.stringify(withoutSecrets(config));
   t.notMatch(text, /canary|caca|ysq|ysr/u);
   t.match(text, "        env: RECORDS_KEY\n", "where a key is, is no secret");
+  t.match(text, "      - env: SIGNING\n");
+  const hook = {
+    webhook: { url: "https://a.example/?token=canary-1", secrets: [{ env: "SIGNING" }] },
+  };
+  const hooked = printConfig(load(JSON.stringify({ notify: hook })));
+  t.match(hooked, "https://a.example/?token=********\n");
+  t.notMatch(hooked, "canary");
   t.equal(config.store.encryption?.keys[0]?.secret, KEYS.RECORDS_KEY);
   t.match(text, "          env: PROBE_CREDENTIAL\n", "nor where a credential is");
   const probed = config.routes.find(({ policy }) => policy.route === "payments")?.policy.probe;

@@ -1,7 +1,7 @@
 /**
  * docs/deploying.md, the way by hand, and docs/adopting.md: their commands are taken out of the pages and run as they stand,
  * in a network of their own, where the usual ports are free; only the directory is another one, and Prometheus scrapes each
- * second. Also, that the links of these pages, and of those on alerts and reloading, lead somewhere.
+ * second. Also, that the links of these pages, those on alerts, reloading and notifying, lead somewhere.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -126,7 +126,9 @@ t.test("every link of the pages leads to a file and a heading", async (t) => {
       .replaceAll(/[^a-z0-9 -]/g, "")
       .replaceAll(" ", "-");
   let links = 0;
-  const pages = ["deploying", "alerts", "adopting", "reload"].map((name) => `docs/${name}.md`);
+  const pages = ["deploying", "alerts", "adopting", "reload", "notifying"].map(
+    (name) => `docs/${name}.md`,
+  );
   for (const page of pages) {
     for (const [, path = "", anchor] of read(page).matchAll(/\]\(([^)#:]*)(?:#([^)]+))?\)/g)) {
       links += 1;

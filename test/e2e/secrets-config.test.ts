@@ -62,6 +62,17 @@ const BAD: readonly Bad[] = [
   { name: "a URL that is a map", file: 'store: { url: { password: "$" } }', says: /store\.url/ },
   { name: "docs with a password", file: 'defaults: { docsUrl: "ftp://u:$@h" }', says: /docsUrl/ },
   {
+    name: "a webhook with a password",
+    file: 'notify: { webhook: { url: "https://u:$@h/", secrets: [{ env: A }] } }',
+    says: /notify\.webhook\.url/,
+  },
+  {
+    name: "a webhook's secret that is none",
+    file: "notify: { webhook: { url: 'https://h/', secrets: [{ env: SIGNING }] } }",
+    env: { SIGNING: "whsec_$-!" },
+    says: /notify\.webhook\.secrets\[0\]\.env/,
+  },
+  {
     name: "a key given twice",
     file: 'admin:\n  token: "$"\n  token: "$"\n',
     says: /gateway\.yaml/,

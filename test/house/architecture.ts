@@ -58,6 +58,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     packages: ["zod", "yaml", "fastest-levenshtein"],
     builtins: "all",
   },
+  notify: { rooms: ["core"], packages: [], builtins: ["node:crypto"] },
   cli: { rooms: ["config"], packages: ["zod"], builtins: "all" },
   admin: { rooms: ["core", "config:types"], packages: [], builtins: "all" },
   // Runs in a browser.

@@ -2,26 +2,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import { stagesOf } from "../support/dockerfile.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string) => readFileSync(root + path, "utf8");
-
-interface Instruction {
-  name: string;
-  text: string;
-}
-
-/** The stages of a Dockerfile, each beginning with its FROM. Continued lines are joined, comments left out. */
-function stagesOf(dockerfile: string): Instruction[][] {
-  const lines = dockerfile.replace(/^\s*#.*\n/gm, "").replace(/\\\n/g, " ");
-  const stages: Instruction[][] = [];
-  for (const line of lines.split("\n").filter((each) => each.trim() !== "")) {
-    const [, name = "", text = ""] = /^(\S+)\s+(.*)$/.exec(line.trim()) ?? [];
-    if (name === "FROM") stages.push([]);
-    stages.at(-1)?.push({ name, text });
-  }
-  return stages;
-}
 
 const stages = stagesOf(read("Dockerfile"));
 const final = stages.at(-1) ?? [];

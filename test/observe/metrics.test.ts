@@ -4,8 +4,10 @@ import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
 import { STORE_OPERATIONS } from "../../src/core/outcome.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
+import type { Exposition } from "../../src/observe/snapshots.ts";
 import { createHandMetrics } from "../../src/observe/by-hand.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
+import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 
 const REPORT: ExchangeReport = {
   route: "charges",
@@ -15,6 +17,8 @@ const REPORT: ExchangeReport = {
   status: 201,
   durationMs: 12,
 };
+
+const UNKNOWN = { recordId: "0".repeat(64), method: "POST", fence: 1 };
 
 function metrics(routes: readonly string[] = ["charges", "orders"]): Metrics {
   return createMetrics({ version: "1.2.3", routes });
@@ -37,7 +41,7 @@ const names = (lines: readonly string[]) =>
 function touchAll(of: Metrics): void {
   of.began()();
   of.finished({ ...REPORT, upstreamMs: 5, wouldBe: "replayed" });
-  of.unknownOutcome("charges", "reset");
+  of.unknownOutcome({ ...UNKNOWN, route: "charges", reason: "reset" });
   of.recordedBytes(5);
   for (const operation of STORE_OPERATIONS) {
     of.lostWrite(operation);
@@ -124,7 +128,7 @@ t.test("100,000 distinct paths, record ids, routes and methods add no series", a
       upstreamMs: n % 1000,
       cause: `cause ${n}`,
     });
-    of.unknownOutcome(`route-${n}`, "timeout");
+    of.unknownOutcome({ ...UNKNOWN, route: `route-${n}`, reason: "timeout" });
   };
   for (let n = 0; n < 6; n += 1) spread(n);
   const before = await series(of);
@@ -141,10 +145,16 @@ t.test("the exposition passes promtool check metrics", async (t) => {
   execFileSync("test/support/ensure-promtool.sh", { stdio: ["ignore", "ignore", "inherit"] });
   const of = metrics();
   touchAll(of);
-  const { contentType, body } = await createReloadMetrics().behind(await of.exposition());
+  const { contentType, body } = await everything(of);
   t.equal(contentType, "text/plain; version=0.0.4; charset=utf-8");
   t.strictSame(await promtool(body), { code: 0, output: "" });
 });
+
+/** What the admin port answers where all is configured. */
+async function everything(of: Metrics): Promise<Exposition> {
+  const reloads = await createReloadMetrics().behind(await of.exposition());
+  return createHandMetrics().behind(await createWebhookMetrics().behind(reloads));
+}
 
 function promtool(exposition: string): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
@@ -159,8 +169,7 @@ t.test("docs/metrics.md lists every metric with its type and labels, and no othe
   const of = metrics();
   touchAll(of);
   of.serves("0123456789abcdef", ["charges"]);
-  const served = await createReloadMetrics().behind(await of.exposition());
-  const { body } = await createHandMetrics().behind(served);
+  const { body } = await everything(of);
   const found = new Map<string, { type: string; labels: Set<string> }>();
   for (const [, name = "", type = ""] of body.matchAll(
     /^# TYPE (idempotency_gateway_\S+) (\S+)$/gm,

@@ -148,6 +148,7 @@ export class Gateway {
         if (this.lives(life)) journal.tell({ kind: "lost-write", operation });
       },
       unknownOutcome: () => undefined,
+      leftBehind: () => undefined,
       recordedBytes: () => undefined,
       probed: ({ result }) => journal.probed(result),
       probeDropped: () => undefined,

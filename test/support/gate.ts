@@ -45,6 +45,7 @@ export async function startGate(
     },
     lostWrite: () => undefined,
     unknownOutcome: () => undefined,
+    leftBehind: () => undefined,
     recordedBytes: () => undefined,
     probed: () => undefined,
     probeDropped: () => undefined,
