@@ -90,7 +90,7 @@ export async function startScene(
     record,
     forgotten: (id) => until(async () => (await record(id)) === undefined),
     inState: (id, state) => until(async () => (await record(id))?.["state"] === state),
-    admin: (path, options) => call(gateway.admin + path, options),
+    admin: (path, request) => call(gateway.admin + path, request),
   };
 }
 
