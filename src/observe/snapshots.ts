@@ -2,7 +2,7 @@
  * The metrics of a registry written out, and those of several processes as one. What is counted, and what it means, is
  * `metrics.ts`.
  */
-import { AggregatorRegistry, Gauge, Registry } from "./prom-client.ts";
+import { AggregatorRegistry, Gauge, type Registry } from "./prom-client.ts";
 import { AGGREGATORS } from "./scales.ts";
 
 /** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */

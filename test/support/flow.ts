@@ -162,8 +162,10 @@ export function newLine(options: LineOptions = {}): Line {
       newToken,
       chance: () => 1,
       most: options.mostProbed ?? 100,
-      // Unhandled, it fails the test.
-      failed: (error) => void Promise.reject(error),
+      // Uncaught, it fails the test.
+      failed: (error) => {
+        throw new Error("a probe failed", { cause: error });
+      },
     }),
     limits: {
       leaseMs: options.leaseMs ?? LEASE_MS,
