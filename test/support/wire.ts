@@ -103,6 +103,8 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set([
   "idempotency-record",
   "idempotency-status",
   "idempotent-replayed",
+  "stripe-should-retry",
+  "x-should-retry",
 ]);
 
 /** What the upstream said, as the client received it. */
