@@ -17,7 +17,7 @@ import type { UnknownOutcome } from "./core/outcome.ts";
 import type { Cells, Locks } from "./core/resource-ports.ts";
 import { createAsker } from "./http/ask.ts";
 import type { Log } from "./observe/log.ts";
-import type { Exposition } from "./observe/metrics.ts";
+import type { Exposition } from "./observe/snapshots.ts";
 import type { Tracing } from "./observe/tracing.ts";
 import type { SettleBus } from "./store/embedded.ts";
 import type { Keyring } from "./store/encryption.ts";

@@ -20,6 +20,7 @@ import type { FlowDeps } from "./flow/deps.ts";
 import { exchange } from "./flow/exchange.ts";
 import { createLatency } from "./flow/latency.ts";
 import { createLeftBehind } from "./flow/left-behind.ts";
+import { createProber, type Prober } from "./flow/prober.ts";
 import { createDuplicates } from "./flow/sights.ts";
 import { tracedExchange } from "./flow/traced.ts";
 import { readJson } from "./http/json.ts";
@@ -27,8 +28,11 @@ import { createListener } from "./http/listener.ts";
 import { newScreen, type Screen } from "./http/screen.ts";
 import { createTunnel, type Tunnel } from "./http/tunnel.ts";
 import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
+import { createHandMetrics } from "./observe/by-hand.ts";
 import type { Log } from "./observe/log.ts";
-import type { Exposition, Metrics } from "./observe/metrics.ts";
+import type { Metrics } from "./observe/metrics.ts";
+import type { Exposition } from "./observe/snapshots.ts";
+import { observing } from "./observe/observer.ts";
 import { observeStore } from "./observe/store.ts";
 import { consoleParts } from "./operators.ts";
 
@@ -113,17 +117,19 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
     clock,
     background,
   });
-  const observer = observing(parts, (record) => leftBehind.met(record));
+  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts.told);
   const stopping = new AbortController();
+  const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
     locks,
     readJson,
-    store: observeStore(await rememberingIn(store, config.store), metrics),
+    store: measured,
     clock,
     newToken,
     observer,
     latency: createLatency(),
     duplicates: createDuplicates(newToken()),
+    prober: proberBy(() => terms, { store: measured, observer, log }),
     access: access?.ports,
     background,
   };
@@ -164,6 +170,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       const settled = new AbortController();
       await Promise.race([Promise.all(running), pause(longestCallMs, true, settled.signal)]);
       settled.abort();
+      lasting.prober.close();
       await locks.close();
       terms.tunnel.close();
       await terms.upstream.close();
@@ -171,6 +178,22 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
       await tracing?.close();
     },
   };
+}
+
+/** Asks by the terms that hold when it asks, whichever its outcome became unknown under. */
+function proberBy(
+  terms: () => Terms,
+  { store, observer, log }: Pick<ServingParts, "store" | "log"> & { readonly observer: Observer },
+): Prober {
+  return createProber({
+    terms: () => terms().deps,
+    store,
+    clock,
+    observer,
+    newToken,
+    chance: Math.random,
+    failed: (error) => log.failure("a probe failed", error),
+  });
 }
 
 /** Connections to an upstream that stays are kept: a reload must not cost their handshakes. */
@@ -224,26 +247,6 @@ function headerKeys(policies: readonly Policy[]): readonly string[] {
   return [...new Set(["idempotency-key", ...names])];
 }
 
-function observing(
-  { metrics, log, told }: ServingParts,
-  leftBehind: Observer["leftBehind"],
-): Observer {
-  return {
-    began: () => metrics.began(),
-    finished(report) {
-      metrics.finished(report);
-      log.exchange(report);
-    },
-    lostWrite: (operation) => metrics.lostWrite(operation),
-    unknownOutcome(outcome) {
-      metrics.unknownOutcome(outcome);
-      told?.(outcome);
-    },
-    leftBehind,
-    recordedBytes: (bytes) => metrics.recordedBytes(bytes),
-  };
-}
-
 /** The operators' half. */
 export interface Operating extends Half {
   /** From here on; for what `changeOf` lets change. */
@@ -265,13 +268,17 @@ export function createOperating(
 ): Operating {
   const { store, log, exposition, unready, configuring } = parts;
   let current = config;
+  const byHand = createHandMetrics();
   const admin = createAdmin({
     ...config.admin,
     ...consoleParts(() => current, parts),
     desk: store,
     problems: async () => [...unready(), ...(await store.problems())],
-    exposition,
-    audit: (change) => log.event("info", "record changed by an operator", { ...change }),
+    exposition: async () => byHand.behind(await exposition()),
+    audit(change) {
+      log.event("info", "record changed by an operator", { ...change });
+      if (change.action === "resolve" && change.answer === "done") byHand.resolved(change.outcome);
+    },
     failure: (message, error) => log.failure(message, error),
     executedRetentionMs: config.defaults.retention.completedMs,
     ...(configuring !== undefined && { configuring }),

@@ -5,7 +5,7 @@ import { packageVersion } from "./config/version.ts";
 import type { Store } from "./core/ports.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
-import type { Exposition } from "./observe/metrics.ts";
+import type { Exposition } from "./observe/snapshots.ts";
 
 /** Of the package. */
 export const version = packageVersion();

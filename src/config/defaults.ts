@@ -4,7 +4,10 @@
  */
 import type { PolicyValues } from "./inherit.ts";
 
-/** No `key.name` and no `key.pointers`, which depend on `key.from`, and no `resource`, which is a route's own. */
+/**
+ * No `key.name` and no `key.pointers`, which depend on `key.from`, no `probe.path`, which only the user knows, no
+ * `probe.releaseAfter`, which follows from the lease, and no `resource`, which is a route's own.
+ */
 export const DEFAULT_POLICY: PolicyValues = {
   mode: "enforce",
   profile: "default",
@@ -17,6 +20,7 @@ export const DEFAULT_POLICY: PolicyValues = {
   waitTimeout: "30s",
   onStoreError: "reject",
   onUnknown: "by-method",
+  probe: { as: "caller", timeout: "2s", headers: [] },
   retention: { completed: "24h", unknown: "72h" },
   limits: { requestBytes: "1MiB", responseBytes: "1MiB" },
   respond: { release: [], unknown: [], record: [] },

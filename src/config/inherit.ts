@@ -12,11 +12,15 @@ export type KeyValues = Required<Omit<KeySettings, "name" | "pointers">> &
 type ScopeSettings = NonNullable<PolicySettings["scope"]>;
 /** Without a `jwt` the caller is named by headers. */
 export type ScopeValues = Required<Omit<ScopeSettings, "jwt">> & Pick<ScopeSettings, "jwt">;
+type ProbeSettings = NonNullable<PolicySettings["probe"]>;
+export type ProbeValues = Required<Omit<ProbeSettings, "path" | "releaseAfter">> &
+  Pick<ProbeSettings, "path" | "releaseAfter">;
 type Grouped =
   | "key"
   | "scope"
   | "fingerprint"
   | "duplicates"
+  | "probe"
   | "retention"
   | "limits"
   | "respond"
@@ -29,6 +33,7 @@ export type PolicyValues = Required<Omit<PolicySettings, Grouped | "resource">> 
   scope: ScopeValues;
   fingerprint: Group<"fingerprint">;
   duplicates: Group<"duplicates">;
+  probe: ProbeValues;
   retention: Group<"retention">;
   limits: Group<"limits">;
   respond: Group<"respond">;
@@ -45,6 +50,7 @@ export function inherit(base: PolicyValues, own: PolicySettings): PolicyValues {
     scope: inheritScope(base.scope, own.scope ?? {}),
     fingerprint: { ...base.fingerprint, ...own.fingerprint },
     duplicates: { ...base.duplicates, ...own.duplicates },
+    probe: { ...base.probe, ...own.probe },
     retention: { ...base.retention, ...own.retention },
     limits: { ...base.limits, ...own.limits },
     respond: { ...base.respond, ...own.respond },

@@ -142,6 +142,7 @@ const NAMING: {
   waitTimeoutMs: "names nothing",
   onStoreError: "names nothing",
   onUnknown: "names nothing",
+  probe: "names nothing",
   retention: "names nothing",
   limits: "names nothing",
   respond: "names nothing",

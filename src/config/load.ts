@@ -11,6 +11,7 @@ import { deepFreeze } from "./freeze.ts";
 import { helpText } from "./help.ts";
 import { printConfig } from "./print.ts";
 import { checkShape } from "./problems.ts";
+import { readProbeHeaders } from "./probe.ts";
 import { resolve } from "./resolve.ts";
 import { readWebhookSecrets } from "./webhook.ts";
 import { PACKAGE_ROOT, packageVersion } from "./version.ts";
@@ -97,8 +98,9 @@ function build(
   }
   const { encryption, problems: noKeys } = readEncryption(sound.store?.encryption, env);
   const webhook = readWebhookSecrets(sound.notify?.webhook, env);
-  const unread = [...noKeys, ...webhook.problems];
-  const secrets = { encryption, webhook: webhook.secrets };
+  const probes = readProbeHeaders(sound, env);
+  const unread = [...noKeys, ...webhook.problems, ...probes.problems];
+  const secrets = { encryption, webhook: webhook.secrets, probes: probes.values };
   const config = unread.length > 0 ? undefined : deepFreeze(resolve(sound, secrets));
   return { config, faults, contradictions: unread.map(line) };
 }

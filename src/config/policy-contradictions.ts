@@ -7,6 +7,7 @@ import type { Contradiction } from "./problems.ts";
 import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
 import { inherit, type PolicyValues } from "./inherit.ts";
 import { pathParameters, shadowedBy } from "./paths.ts";
+import { probeContradictions } from "./probe.ts";
 import { policyOf } from "./resolve.ts";
 import { tellResource, type Tell } from "./resource-contradictions.ts";
 import { requestHeaderFault } from "./values.ts";
@@ -21,6 +22,7 @@ export function policyContradictions(file: FileConfig): readonly Contradiction[]
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
   const found = withinPolicy("defaults", defaults, undefined);
   found.push(...twoScopes("defaults", file.defaults ?? {}));
+  found.push(...probeContradictions("defaults", file.defaults ?? {}, defaults, []));
   for (const [index, route] of (file.routes ?? []).entries()) {
     const at = `routes[${index}]`;
     const own = policyOf(route);
@@ -33,6 +35,7 @@ export function policyContradictions(file: FileConfig): readonly Contradiction[]
     // A mistake in the defaults is told once, where it stands, and not again at each route that inherits it.
     found.push(...told.filter(({ path }) => isOwn(own, path.slice(at.length + 1))));
     found.push(...pointless(at, own, values), ...twoScopes(at, own));
+    found.push(...probeContradictions(at, own, values, route.match?.methods ?? []));
   }
   return found;
 }

@@ -9,11 +9,16 @@ import {
   authorizeFault,
   claimValueFault,
   docsUrlFault,
+  fieldValueFault,
   jwksFault,
   keyNameFault,
   pointerFault,
+  probeHeaderFault,
+  probePathFault,
   requestHeaderFault,
   responseHeaderFault,
+  secretFileFault,
+  variableNameFault,
 } from "./values.ts";
 
 /** Keys of `status`, in the file's spelling; `STATUS_KEYS` in `resolve.ts` maps them to problem codes. */
@@ -167,9 +172,37 @@ export const policyFields = {
     ["reject", "bypass"],
   ),
   onUnknown: field.choice(
-    "A retry of an unknown outcome: refuse it, send it again, or decide by method (send PUT and DELETE again).",
-    ["by-method", "block", "resend"],
+    "A retry of an unknown outcome: refuse it, send it again, decide by method (send PUT and DELETE again), or ask the upstream what became of it (see probe).",
+    ["by-method", "block", "resend", "probe"],
   ),
+  probe: field.group("Asking the upstream about unknown outcomes; with onUnknown: probe.", {
+    path: field.text(
+      "Where the upstream tells what became of a key: a path, and a query where it needs one, with {key} in it.",
+      "a path with {key} in it",
+      probePathFault,
+    ),
+    as: field.choice(
+      "caller: with the credentials of the retry that is waiting, and only then. gateway: with none but those of headers, and without a retry too.",
+      ["caller", "gateway"],
+    ),
+    timeout: field.timer("How long one question may take; the retry waits for it."),
+    releaseAfter: field.retention(
+      "How long after an outcome became unknown a 404 counts for nothing. Left out: store.lease.",
+    ),
+    headers: field.listOf(
+      "Header fields that every probe carries.",
+      field.group("One field, with its value in one of three places.", {
+        name: field.text("The field's name.", "a header name", probeHeaderFault),
+        value: field.text("Its value, where that is no secret.", "text", fieldValueFault),
+        env: field.text(
+          "Environment variable that holds it.",
+          "the name of a variable",
+          variableNameFault,
+        ),
+        file: field.text("File that holds it and nothing else.", "a path", secretFileFault),
+      }),
+    ),
+  }),
   retention: field.group("How long records are kept.", {
     completed: field.retention("Recorded answers."),
     unknown: field.retention("Unknown outcomes."),

@@ -7,6 +7,7 @@ import { stringify } from "yaml";
 import type { Policy, Route } from "../core/policy.ts";
 import { RELEASE_STATUSES, UNKNOWN_STATUSES } from "./defaults.ts";
 import type { FileConfig, PolicySettings } from "./file-schema.ts";
+import { describeProbe, hideProbe } from "./probe.ts";
 import { STATUS_KEYS } from "./resolve.ts";
 import { describeResource } from "./resource.ts";
 import type { GatewayConfig, NotifyConfig } from "./schema.ts";
@@ -52,6 +53,8 @@ export function withoutSecrets(config: GatewayConfig): GatewayConfig {
     },
     locks: { nodes: config.locks.nodes.map(withoutPassword) },
     admin: { ...config.admin, token: config.admin.token === "" ? "" : HIDDEN },
+    defaults: hideProbe(config.defaults, HIDDEN),
+    routes: config.routes.map((route) => ({ ...route, policy: hideProbe(route.policy, HIDDEN) })),
     notify: { webhook: withoutSigning(config.notify.webhook) },
   };
 }
@@ -183,6 +186,7 @@ function describePolicy(policy: Policy, place: "defaults" | "route"): PolicySett
     waitTimeout: formatDuration(policy.waitTimeoutMs),
     onStoreError: policy.onStoreError,
     onUnknown: policy.onUnknown,
+    ...describeProbe(policy),
     retention: {
       completed: formatDuration(policy.retention.completedMs),
       unknown: formatDuration(policy.retention.unknownMs),

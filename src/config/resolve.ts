@@ -17,6 +17,7 @@ import {
 import type { FileConfig, PolicySettings, RouteSettings } from "./file-schema.ts";
 import { inherit, type KeyValues, type PolicyValues } from "./inherit.ts";
 import { leaseOf } from "./lease.ts";
+import { type HeaderValues, resolveProbe } from "./probe.ts";
 import { resolveResource } from "./resource.ts";
 import type {
   EncryptionConfig,
@@ -55,9 +56,10 @@ export const STATUS_KEYS: readonly (readonly [StatusKey, ProblemCode])[] = [
 export interface SecretsRead {
   readonly encryption: EncryptionConfig | undefined;
   readonly webhook: WebhookConfig["secrets"];
+  readonly probes: HeaderValues;
 }
 
-const NO_SECRETS: SecretsRead = { encryption: undefined, webhook: [] };
+const NO_SECRETS: SecretsRead = { encryption: undefined, webhook: [], probes: new Map() };
 
 /** The whole configuration. Throws `TypeError` for a file that was not checked, which is a defect and no user error. */
 export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
@@ -66,6 +68,8 @@ export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
   const upstream = { ...DEFAULTS.upstream, ...file.upstream };
   const admin = { ...DEFAULTS.admin, ...file.admin };
   const defaults = inherit(DEFAULT_POLICY, file.defaults ?? {});
+  const store = resolveStore(file.store ?? {}, leaseOf(file).defaultMs);
+  const given = { headers: secrets.probes, leaseMs: store.leaseMs };
   return {
     listen: {
       host: listen.host,
@@ -82,10 +86,7 @@ export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
       timeoutMs: ms(upstream.timeout),
       connections: upstream.connections,
     },
-    store: {
-      ...resolveStore(file.store ?? {}, leaseOf(file).defaultMs),
-      ...(encryption && { encryption }),
-    },
+    store: { ...store, ...(encryption && { encryption }) },
     locks: { nodes: file.locks?.nodes ?? DEFAULTS.locks.nodes },
     quotas: {
       newKeys: resolveNewKeys(file.quotas?.newKeys),
@@ -101,8 +102,8 @@ export function resolve(file: FileConfig, secrets = NO_SECRETS): GatewayConfig {
     tracing: { ...DEFAULTS.tracing, ...file.tracing },
     notify: { webhook: resolveWebhook(file.notify?.webhook, secrets.webhook) },
     workers: file.workers ?? DEFAULTS.workers,
-    defaults: resolvePolicy("default", defaults),
-    routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults)),
+    defaults: resolvePolicy("default", defaults, given),
+    routes: (file.routes ?? []).map((route) => resolveRoute(route, defaults, given)),
   };
 }
 
@@ -145,11 +146,17 @@ function resolveWebhook(
   };
 }
 
-function resolveRoute(route: RouteSettings, defaults: PolicyValues): Route {
+/** What a policy rests on beside its own words. */
+interface Given {
+  readonly headers: HeaderValues;
+  readonly leaseMs: number;
+}
+
+function resolveRoute(route: RouteSettings, defaults: PolicyValues, given: Given): Route {
   return {
     methods: route.match?.methods ?? [],
     path: route.match?.path ?? unchecked(),
-    policy: resolvePolicy(route.name ?? unchecked(), inherit(defaults, policyOf(route))),
+    policy: resolvePolicy(route.name ?? unchecked(), inherit(defaults, policyOf(route)), given),
   };
 }
 
@@ -159,7 +166,7 @@ export function policyOf(route: RouteSettings): PolicySettings {
   return policy;
 }
 
-function resolvePolicy(route: string, values: PolicyValues): Policy {
+function resolvePolicy(route: string, values: PolicyValues, given: Given): Policy {
   return {
     route,
     mode: values.mode,
@@ -181,6 +188,7 @@ function resolvePolicy(route: string, values: PolicyValues): Policy {
     waitTimeoutMs: ms(values.waitTimeout),
     onStoreError: values.onStoreError,
     onUnknown: values.onUnknown,
+    probe: resolveProbe(values, given.headers, given.leaseMs),
     retention: {
       completedMs: ms(values.retention.completed),
       unknownMs: ms(values.retention.unknown),

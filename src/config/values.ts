@@ -123,6 +123,31 @@ export function jwksFault(url: string): string | undefined {
     : "must be an http:// or https:// URL without @ and #, or file: and a path";
 }
 
+/** Put into the request line as it stands, so only what may stand there. */
+export function probePathFault(path: string): string | undefined {
+  const segments = (path.split("?", 1)[0] ?? "").split("/");
+  const plain = /^\/(?!\/)(?:[A-Za-z0-9._~!$&'()*+,;=:@%/?-]|\{key\})*$/u.test(path);
+  const climbs = segments.some((segment) => segment === "." || segment === "..");
+  return plain && !climbs && path.includes("{key}")
+    ? undefined
+    : 'must be a path at the upstream with {key} in it, such as /payments/by-key/{key}: it begins with "/" and has no host, no dot segments and no #';
+}
+
+/** The gateway's own fields would make the upstream take the question for the operation. */
+export function probeHeaderFault(name: string): string | undefined {
+  if (/^idempotency-/iu.test(name)) return "must not be one of the gateway's own fields";
+  // Left out, it is the upstream's own; one that tells its sites apart may need another.
+  if (name.toLowerCase() === "host") return undefined;
+  return requestHeaderFault(name);
+}
+
+/** RFC 9110 §5.5, without what is obsolete there. */
+export function fieldValueFault(value: string): string | undefined {
+  return /^[!-~](?:[ -~]{0,4094}[!-~])?$/u.test(value)
+    ? undefined
+    : "must be 1 to 4096 visible ASCII characters, with spaces in between only";
+}
+
 /** Of an issuer, an audience or the name of a claim. */
 export function claimValueFault(value: string): string | undefined {
   return /^[!-~]{1,256}$/u.test(value)

@@ -110,6 +110,30 @@ export interface DuplicatesPolicy {
   readonly windowMs: number;
 }
 
+/** A field of a probe that the configuration brings. */
+export interface ProbeHeader {
+  readonly name: string;
+  /** Never log it. */
+  readonly value: string;
+  /** Where the value was read, for `--print-config`. */
+  readonly from: { readonly value: string } | { readonly env: string } | { readonly file: string };
+}
+
+/** Asking the upstream what became of an unknown outcome. */
+export interface ProbePolicy {
+  /** Path and query at the upstream, with `{key}` in it. */
+  readonly path: string;
+  /**
+   * `caller`: with the fields of the retry that name its caller, and so only when there is one. `gateway`: with none of
+   * them, also without a retry.
+   */
+  readonly as: "caller" | "gateway";
+  readonly timeoutMs: number;
+  /** For how long after an outcome became unknown a "not found" counts for nothing. */
+  readonly releaseAfterMs: number;
+  readonly headers: readonly ProbeHeader[];
+}
+
 export interface Policy {
   /** The route's name: a metric label, and part of the identity of keys that are not taken from a header. */
   readonly route: string;
@@ -129,7 +153,9 @@ export interface Policy {
   readonly waitTimeoutMs: number;
   readonly onStoreError: "reject" | "bypass";
   /** `by-method`: resend for methods that RFC 9110 §9.2.2 calls idempotent, block for the others. */
-  readonly onUnknown: "block" | "resend" | "by-method";
+  readonly onUnknown: "block" | "resend" | "by-method" | "probe";
+  /** Exactly where `onUnknown` is `probe`. */
+  readonly probe: ProbePolicy | undefined;
   readonly retention: { readonly completedMs: number; readonly unknownMs: number };
   readonly limits: { readonly requestBytes: number; readonly responseBytes: number };
   readonly respond: RespondPolicy;

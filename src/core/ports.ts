@@ -6,6 +6,7 @@ import type { Cells } from "./resource-ports.ts";
 import type { Roll } from "./roll-ports.ts";
 import type { Outcome, StoreOperation, UnknownOutcome } from "./outcome.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
+import type { ProbeObserver, ProbeStore } from "./probe-ports.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -90,7 +91,7 @@ export interface StoreHealth {
   close(): Promise<void>;
 }
 
-export type Store = ClaimStore & RecordDesk & SettleSignal & StoreHealth & Cells & Roll;
+export type Store = ClaimStore & RecordDesk & ProbeStore & SettleSignal & StoreHealth & Cells & Roll; // prettier-ignore
 
 /** The store did not answer, or not in time. Whether the write happened is not known. */
 export class StoreUnavailable extends Error {
@@ -288,7 +289,7 @@ export interface ExchangeReport {
   readonly cause?: string | undefined;
 }
 
-export interface Observer {
+export interface Observer extends ProbeObserver {
   /** An exchange is in flight until the function that is returned is called. */
   began(): () => void;
   finished(report: ExchangeReport): void;

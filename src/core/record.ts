@@ -4,7 +4,7 @@
  *     absent ──claim──▶ in flight ──complete(token)──▶ completed
  *        ▲                 │  │                            ▲
  *        └──release(token)─┘  └─ lease over, or outcome ─▶ unknown ──complete(token of the owner) / resolve──┘
- *           (provably not sent)   cannot be known, or a resend's release
+ *           (provably not sent)   cannot be known, or a resend's release     (an operator, or a probe; or absent)
  *
  * Pure: the store's clock arrives as `nowMs`, nothing is read or written here. The memory and the embedded store run
  * these functions inside their transactions; the Redis scripts say the same in Lua and are held to it by one suite.

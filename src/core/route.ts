@@ -91,6 +91,8 @@ function matchSegments(
 
 /** What a claim does with an unknown record: the route's word, or by RFC 9110 §9.2.2 the method's. */
 export function unknownPolicy(policy: Policy, method: string): "block" | "resend" {
+  // What a probe finds out is written by itself; to a claim the outcome is unknown until then.
+  if (policy.onUnknown === "probe") return "block";
   if (policy.onUnknown !== "by-method") return policy.onUnknown;
   return isSafe(method) || IDEMPOTENT_METHODS.has(method) ? "resend" : "block";
 }

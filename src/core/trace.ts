@@ -16,8 +16,11 @@ export interface TracePlace {
   readonly sampled: boolean;
 }
 
-/** `read`: the resource as it stands, asked of the upstream before a write is judged. */
-export type Step = "claim" | "lock" | "read" | "forward" | "settle";
+/**
+ * `read`: the resource as it stands, asked of the upstream before a write is judged. `probe`: what became of an unknown
+ * outcome, asked by a retry that has met it.
+ */
+export type Step = "claim" | "probe" | "lock" | "read" | "forward" | "settle";
 
 /** What is told of a step at its end. Fixed words and numbers, never anything that a caller sent. */
 export interface StepEnd {

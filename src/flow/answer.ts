@@ -21,6 +21,8 @@ export interface About {
   readonly address?: string | undefined;
   /** Whether a retry of an unknown outcome goes to the upstream again. */
   readonly resends?: boolean;
+  /** Whether the upstream is asked what became of an unknown outcome. */
+  readonly probes?: boolean;
 }
 
 /** A reply with the word for it. */
@@ -50,10 +52,12 @@ export type Refusal = Pick<ProblemExtras, "detail" | "retryAfterS" | "challenge"
 const RESENT =
   "The request was sent to the upstream and its answer was lost, so it may have been executed. Sent again with the same key, it goes to the upstream again.";
 
+const ASKED =
+  "The request was sent to the upstream and its answer was lost, so it may have been executed. The upstream is asked what became of it. Send the same request again with the same key after the time in Retry-After.";
+
 export function problemAnswer(code: ProblemCode, about: About, extras: ProblemExtras = {}): Answer {
   const { policy, id } = about;
-  const resent = code === "outcome-unknown" && about.resends === true;
-  const detail = extras.detail ?? (resent ? RESENT : undefined);
+  const detail = extras.detail ?? (code === "outcome-unknown" ? unknownDetail(about) : undefined);
   const rendered = renderProblem({
     code,
     status: extras.status ?? statusOf(code, policy),
@@ -65,7 +69,7 @@ export function problemAnswer(code: ProblemCode, about: About, extras: ProblemEx
   const headers = [...rendered.headers, ...ownHeaders(code, about, extras.expiresAtMs)];
   if (extras.retryAfterS !== undefined) headers.push(["Retry-After", String(extras.retryAfterS)]);
   if (extras.challenge !== undefined) headers.push(["WWW-Authenticate", extras.challenge]);
-  headers.push(...retryHeaders(code));
+  headers.push(...retryHeaders(code, about));
   return { outcome: code, reply: { status: rendered.status, headers, body: rendered.body } };
 }
 
@@ -76,7 +80,7 @@ export function upstreamAnswer(
   about: About,
   expiresAtMs?: number,
 ): Answer {
-  const advice = retryHeaders(outcome);
+  const advice = retryHeaders(outcome, about);
   // Where the gateway has advice of its own, an upstream's would contradict it: the retry will not reach it.
   const told = headersToTell(answer.headers).filter(
     ([name]) => !advice.some(([own]) => own === name.toLowerCase()),
@@ -85,8 +89,14 @@ export function upstreamAnswer(
   return { outcome, reply: { ...answer, headers } };
 }
 
-function retryHeaders(outcome: Outcome): HeaderPair[] {
-  const retry = shouldRetry(outcome);
+function unknownDetail({ resends, probes }: About): string | undefined {
+  if (probes === true) return ASKED;
+  return resends === true ? RESENT : undefined;
+}
+
+function retryHeaders(outcome: Outcome, { probes }: About): HeaderPair[] {
+  const asked = probes === true && outcome === "outcome-unknown";
+  const retry = asked || shouldRetry(outcome);
   if (retry === undefined) return [];
   return [
     ["x-should-retry", String(retry)],

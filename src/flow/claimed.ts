@@ -5,7 +5,9 @@ import type { Owned } from "./later.ts";
 
 export type Claimed =
   | { readonly kind: "granted"; readonly owned: Owned }
-  | Exclude<ClaimAnswer, { kind: "granted" }>
+  | Exclude<ClaimAnswer, { kind: "granted" | "unknown" }>
+  /** `retryInMs`: when the upstream is asked again, where it is asked at all. */
+  | (Extract<ClaimAnswer, { kind: "unknown" }> & { readonly retryInMs?: number })
   /** The store has lost the claim of a gateway that is still sending: its lock says so. */
   | { readonly kind: "held-elsewhere" }
   /** The store cannot be asked, so nothing may be sent. */

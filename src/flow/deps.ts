@@ -15,6 +15,7 @@ import type { Roll } from "../core/roll-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";
 import type { ExchangeTrace } from "../core/trace.ts";
 import type { Latency } from "./latency.ts";
+import type { Prober } from "./prober.ts";
 import type { Duplicates } from "./sights.ts";
 
 export interface FlowDeps {
@@ -30,6 +31,8 @@ export interface FlowDeps {
   readonly newToken: NewToken;
   readonly observer: Observer;
   readonly latency: Latency;
+  /** Used by routes with `onUnknown: probe` alone. */
+  readonly prober: Prober;
   /** Of this exchange, where traces are kept. */
   readonly trace?: ExchangeTrace;
   readonly duplicates: Duplicates;

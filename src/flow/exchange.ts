@@ -22,7 +22,8 @@ import { guard } from "./guard.ts";
 import type { Owned } from "./later.ts";
 import { leftBehindIn } from "./left-behind.ts";
 import { readResource } from "./read.ts";
-import { release, settle } from "./settle.ts";
+import { claimAfterProbe, questionOf } from "./retry.ts";
+import { release, settle, type Settled } from "./settle.ts";
 import { passRefused, watch } from "./shadow.ts";
 import { refuseStale } from "./stale.ts";
 import {
@@ -122,17 +123,21 @@ async function serve(
   const { keyed } = admitted;
   if (keyed === undefined) return execute(admitted, undefined, request, { policy }, facts, deps);
 
+  const probes = policy.probe !== undefined;
   const resends = unknownPolicy(policy, admitted.method) === "resend";
   const address = admitted.resource?.address;
-  const about: About = { policy, id: keyed.id, keyField: keyed.keyField, resends, address };
+  const { id, keyField } = keyed;
+  const about: About = { policy, id, keyField, resends, probes, address };
   facts.recordId = keyed.id;
   const claiming = deps.clock.monotonicMs();
   const claimStep = deps.trace?.step("claim");
-  const claimed = await claim(admitted, keyed, request, deps);
-  claimStep?.end({ result: claimed.kind });
+  const met = await claim(admitted, keyed, request, deps);
+  claimStep?.end({ result: met.kind });
   facts.claimMs = deps.clock.monotonicMs() - claiming;
-  const leftBehind = leftBehindIn(claimed);
+  const leftBehind = leftBehindIn(met);
   if (leftBehind !== undefined) deps.observer.leftBehind(leftBehind);
+  const asks = probes && met.kind === "unknown";
+  const claimed = asks ? await claimAfterProbe(met, admitted, keyed, request, deps) : met;
   if (claimed.kind === "replay") linkTo(claimed.record, deps.trace);
   if ("cause" in claimed) facts.cause = claimed.cause;
   if (claimed.kind === "granted") {
@@ -187,8 +192,18 @@ async function execute(
   const settled = await settle(guarded, owned, admitted.policy, deps);
   settleStep?.end({ result: settled.kind });
   if (settled.kind === "lost") linkTo(settled.record, deps.trace);
+  if (UNSETTLED.has(settled.kind)) watchFor(admitted, owned, deps);
   facts.settleMs = deps.clock.monotonicMs() - settling;
   return answerSettled(guarded, settled, about, deps);
+}
+
+/** The outcome is unknown, or will be where the store stays away. */
+const UNSETTLED: ReadonlySet<Settled["kind"]> = new Set(["unknown", "not-recorded"]);
+
+function watchFor(admitted: Admitted, { token }: Owned, { prober }: FlowDeps): void {
+  const { policy, keyed } = admitted;
+  if (policy.probe === undefined || keyed === undefined) return;
+  prober.watch(questionOf(admitted, keyed), token);
 }
 
 /** A replay belongs to the caller's trace, and what it tells to that of the execution. */

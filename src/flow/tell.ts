@@ -5,7 +5,7 @@
 import type { ForwardOutcome } from "../core/ports.ts";
 import { originalOf } from "../core/problem.ts";
 import { retryAfterS } from "../core/recordable.ts";
-import type { HeaderPair, RecordSummary, StoredRecord } from "../core/record.ts";
+import type { HeaderPair, RecordSummary, StoredRecord, UnknownRecord } from "../core/record.ts";
 import {
   problemAnswer,
   REDIRECTS,
@@ -153,6 +153,7 @@ export function answerForwarded(
     case "unknown":
       return problemAnswer("outcome-unknown", about, {
         status: forwarded.reason === "timeout" ? 504 : 502,
+        ...(about.probes === true && { retryAfterS: SOON_MS / 1000 }),
       });
     case "answered":
       return upstreamAnswer(outcome, forwarded.answer, about, expiresAtMs);
@@ -176,8 +177,9 @@ export function answerUngranted(
 ): Answer {
   switch (claimed.kind) {
     case "replay":
-    case "unknown":
       return answerRecord(claimed.record, about, deps);
+    case "unknown":
+      return unknownAnswer(claimed.record, about, claimed.retryInMs);
     case "busy":
       return busyAnswer(claimed, about, deps);
     case "mismatch":
@@ -212,11 +214,19 @@ function answerRecord(record: StoredRecord, about: About, deps: TellDeps): Answe
     case "completed":
       return replayAnswer(record, about);
     case "unknown":
-      return problemAnswer("outcome-unknown", about, { expiresAtMs: record.expiresAtMs });
+      return unknownAnswer(record, about);
     case "in-flight":
       return busyAnswer({ record, nowMs: record.leaseUntilMs - deps.limits.leaseMs }, about, deps);
   }
 }
+
+function unknownAnswer({ expiresAtMs }: UnknownRecord, about: About, retryInMs = SOON_MS): Answer {
+  const asked = about.probes === true && { retryAfterS: Math.max(1, Math.ceil(retryInMs / 1000)) };
+  return problemAnswer("outcome-unknown", about, { expiresAtMs, ...asked });
+}
+
+/** By then the upstream has been asked once. */
+const SOON_MS = 1000;
 
 function busyAnswer(
   busy: Pick<Extract<Claimed, { kind: "busy" }>, "record" | "nowMs">,

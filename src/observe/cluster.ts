@@ -5,9 +5,9 @@
  * what the metrics mean is `metrics.ts`.
  */
 import cluster, { type Worker } from "node:cluster";
-import type { Exposition, Metrics, Snapshot } from "./metrics.ts";
-import { sumSnapshots } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import { AggregatorRegistry } from "./prom-client.ts";
+import { sumSnapshots, type Exposition, type Snapshot } from "./snapshots.ts";
 
 const ASK = "idempotency-gateway:metrics?";
 const ANSWER = "idempotency-gateway:metrics!";

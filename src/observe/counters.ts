@@ -2,7 +2,7 @@
  * The metrics as the console draws them: counters and histograms by route and by store operation, out of a snapshot.
  * Keeps no history and computes no rates: whoever asks twice has both.
  */
-import type { Snapshot } from "./metrics.ts";
+import type { Snapshot } from "./snapshots.ts";
 
 /** Counts by the words of one label. */
 type Counts = Readonly<Record<string, number>>;

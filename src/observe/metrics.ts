@@ -1,36 +1,18 @@
 /**
  * The metrics: what is counted, under which names, with which labels, and how it is written out for Prometheus. Labels
- * come from configuration and fixed lists alone, so that no request can add a series. Collecting from workers is `cluster.ts`.
+ * come from configuration and fixed lists alone, so that no request can add a series. Collecting from workers is `cluster.ts`
+ * and `snapshots.ts`.
  */
-import {
-  AggregatorRegistry,
-  collectDefaultMetrics,
-  Counter,
-  Gauge,
-  Histogram,
-  Registry,
-} from "./prom-client.ts";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "./prom-client.ts";
 import { STORE_OPERATIONS, type Outcome, type StoreOperation } from "../core/outcome.ts";
 import type { ExchangeReport, Observer } from "../core/ports.ts";
 import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
 import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels } from "./labels.ts";
+import { type ProbeMetrics, probeMetrics } from "./probes.ts";
 import { quotaMetrics } from "./quotas.ts";
-import {
-  AGGREGATORS,
-  EXCHANGE_BUCKETS_SECONDS,
-  MISNAMED_DEFAULTS,
-  STORE_BUCKETS_SECONDS,
-} from "./scales.ts";
-
-/** Text format 0.0.4 of Prometheus, and the `Content-Type` to send it with. */
-export interface Exposition {
-  readonly contentType: string;
-  readonly body: string;
-}
-
-/** All metrics of one process as plain data, fit for a message between processes. */
-export type Snapshot = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+import { EXCHANGE_BUCKETS_SECONDS, MISNAMED_DEFAULTS, STORE_BUCKETS_SECONDS } from "./scales.ts";
+import { type Exposition, expositionOf, type Snapshot, snapshotOf } from "./snapshots.ts";
 
 export interface Metrics extends Omit<Observer, "leftBehind"> {
   /** One call to the store, in seconds. `ok` is false when it rejected. */
@@ -69,11 +51,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }).set({ version: options.version, node: process.version }, 1);
 
   const configuration = configurationMetric(registry);
-  const keyless = keylessMetrics(registry);
+  const perRoute = {
+    outcomes,
+    keyless: keylessMetrics(registry),
+    probes: probeMetrics(registry),
+  };
+  const { keyless, probes } = perRoute;
   const quotas = quotaMetrics(registry);
   const routes = new Set(routeLabels(options.routes));
   const routeLabel = (route: string): string => (routes.has(route) ? route : NO_ROUTE);
-  initialise(routes, outcomes, keyless, store);
+  initialise(routes, perRoute, store);
 
   return {
     began() {
@@ -90,6 +77,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     unknownOutcome: ({ route, reason }) =>
       outcomes.unknown.inc({ route: routeLabel(route), reason }),
     recordedBytes: (bytes) => outcomes.recordedBytes.inc(bytes),
+    probed: ({ route, result }) => probes.count(routeLabel(route), result),
+    probeDropped: (route) => probes.count(routeLabel(route), "dropped"),
     storeCall(operation, seconds, ok) {
       store.duration.observe({ operation }, seconds);
       if (!ok) store.errors.inc({ operation });
@@ -99,7 +88,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       configuration.set({ digest }, 1);
       const fresh = names.filter((name) => !routes.has(name));
       for (const name of fresh) routes.add(name);
-      initialiseRoutes(fresh, outcomes, keyless);
+      initialiseRoutes(fresh, perRoute);
     },
     damagedRecord: (reason) => store.damaged.inc({ reason }),
     exposition: () => expositionOf(registry),
@@ -207,28 +196,33 @@ function configurationMetric(registry: Registry) {
   });
 }
 
+interface RouteMetrics {
+  readonly outcomes: ReturnType<typeof outcomeMetrics>;
+  readonly keyless: KeylessMetrics;
+  readonly probes: ProbeMetrics;
+}
+
 /** A counter that appears with its first event has no `increase()` for it: what alerts watch starts at 0. */
 function initialise(
   routes: ReadonlySet<string>,
-  outcomes: ReturnType<typeof outcomeMetrics>,
-  keyless: KeylessMetrics,
+  perRoute: RouteMetrics,
   store: ReturnType<typeof storeMetrics>,
 ): void {
   for (const operation of STORE_OPERATIONS) {
-    outcomes.lostWrites.inc({ operation }, 0);
+    perRoute.outcomes.lostWrites.inc({ operation }, 0);
     store.errors.inc({ operation }, 0);
   }
   for (const reason of CORRUPT_REASONS) store.damaged.inc({ reason }, 0);
-  initialiseRoutes(routes, outcomes, keyless);
+  initialiseRoutes(routes, perRoute);
 }
 
 function initialiseRoutes(
   routes: Iterable<string>,
-  outcomes: ReturnType<typeof outcomeMetrics>,
-  keyless: KeylessMetrics,
+  { outcomes, keyless, probes }: RouteMetrics,
 ): void {
   for (const route of routes) {
     keyless.initialise(route);
+    probes.initialise(route);
     for (const reason of UNKNOWN_REASONS) outcomes.unknown.inc({ route, reason }, 0);
   }
 }
@@ -247,42 +241,4 @@ function countExchange(
     metrics.upstream.observe({ route }, report.upstreamMs / 1000);
   }
   if (report.wouldBe !== undefined) metrics.shadow.inc({ route, outcome: report.wouldBe });
-}
-
-async function expositionOf(registry: Registry): Promise<Exposition> {
-  return { contentType: registry.contentType, body: await registry.metrics() };
-}
-
-/** Carries each metric's aggregator with it, so that the primary needs no list of names. */
-async function snapshotOf(registry: Registry): Promise<Snapshot> {
-  const metrics = await registry.getMetricsAsJSON();
-  return metrics.map((metric) => {
-    const aggregator = AGGREGATORS.get(metric.name);
-    return aggregator === undefined ? metric : { ...metric, aggregator };
-  });
-}
-
-/** How many workers a scrape found, by whether they answered in time. */
-export interface WorkerCount {
-  readonly answering: number;
-  readonly silent: number;
-}
-
-/** The metrics of a whole cluster: the snapshots of its workers, each metric summed as its aggregator says. */
-export function sumSnapshots(
-  snapshots: readonly Snapshot[],
-  workers: WorkerCount,
-): Pick<Metrics, "exposition" | "snapshot"> {
-  const registry = AggregatorRegistry.aggregate<typeof Registry.PROMETHEUS_CONTENT_TYPE>([
-    ...snapshots,
-  ]);
-  const gauge = new Gauge({
-    name: "idempotency_gateway_workers",
-    help: "Worker processes, by whether they answered the last scrape in time.",
-    labelNames: ["state"],
-    registers: [registry],
-  });
-  gauge.set({ state: "answering" }, workers.answering);
-  gauge.set({ state: "silent" }, workers.silent);
-  return { exposition: () => expositionOf(registry), snapshot: () => snapshotOf(registry) };
 }

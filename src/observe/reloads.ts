@@ -1,7 +1,7 @@
 /** What is counted of reading the configuration again, in the process that does it. Who serves by which is `metrics.ts`. */
 import { RELOAD_RESULTS } from "./labels.ts";
-import type { Exposition } from "./metrics.ts";
 import { Counter, Gauge, Registry } from "./prom-client.ts";
+import type { Exposition } from "./snapshots.ts";
 
 export type ReloadResult = (typeof RELOAD_RESULTS)[number];
 

@@ -38,6 +38,9 @@ export function observeStore(
     markUnknown: (id, token, reason, retentionMs) =>
       timed("mark-unknown", () => store.markUnknown(id, token, reason, retentionMs)),
     inspect: (id) => trusted(() => store.inspect(id)),
+    look: (id) => trusted(() => store.look(id)),
+    settleUnknown: (id, attempt, finding) =>
+      trusted(() => store.settleUnknown(id, attempt, finding)),
     list: (query) => store.list(query),
     forget: (id) => store.forget(id),
     resolve: (id, outcome, retentionMs) => store.resolve(id, outcome, retentionMs),

@@ -98,6 +98,9 @@ function tellingLosses(exporter: SpanExporter, log: Pick<Log, "event">): SpanExp
   };
 }
 
+/** Steps that are calls to the upstream. */
+const CALLS: ReadonlySet<Step> = new Set<Step>(["forward", "probe", "read"]);
+
 class SpanOfExchange implements ExchangeTrace {
   readonly #tracer: SpanTracer;
   readonly #span: Span;
@@ -115,7 +118,7 @@ class SpanOfExchange implements ExchangeTrace {
   }
 
   step(name: Step) {
-    const kind = name === "forward" || name === "read" ? SpanKind.CLIENT : SpanKind.INTERNAL;
+    const kind = CALLS.has(name) ? SpanKind.CLIENT : SpanKind.INTERNAL;
     const span = this.#tracer.startSpan(name, { kind }, this.#inside);
     return { place: placeOf(span), end: (end: StepEnd) => endStep(span, end) };
   }

@@ -1,5 +1,5 @@
 /** What is counted of the webhook, on a registry of its own: it lives where the operators' port is, not where requests are. */
-import type { Exposition } from "./metrics.ts";
+import type { Exposition } from "./snapshots.ts";
 import { Counter, Gauge, Registry } from "./prom-client.ts";
 import { appended } from "./reloads.ts";
 

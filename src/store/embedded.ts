@@ -8,28 +8,24 @@ import { setTimeout as pause } from "node:timers/promises";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { Store } from "../core/ports.ts";
-import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
+import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
+import { decideSettleUnknown } from "../core/probe.ts";
+import type { Finding } from "../core/probe-ports.ts";
 import type { Decision, StoredRecord } from "../core/record.ts";
-import {
-  asOf,
-  decideClaim,
-  decideComplete,
-  decideMarkUnknown,
-  decideRelease,
-} from "../core/record.ts";
-import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
+import { decideClaim, decideComplete, decideMarkUnknown, decideRelease } from "../core/record.ts";
+import { decodeBare, decodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
 import { embeddedCells } from "./embedded-cells.ts";
 import { asStoreError, codeOf, reasonOf } from "./embedded-errors.ts";
 import { listPage } from "./embedded-list.ts";
+import { lookAt, standing, write } from "./embedded-records.ts";
 import { embeddedRoll, sweepRolls } from "./embedded-roll.ts";
 import type { RollTables } from "./embedded-roll.ts";
 import type { Keyring } from "./encryption.ts";
 import type { ExpiringTables, ExpiryKey } from "./embedded-sweep.ts";
 import { startSweeper, SWEEP_BATCH, sweepBatch } from "./embedded-sweep.ts";
 import { identityOf, lost, Room } from "./embedded-room.ts";
-import type { StandsUntil } from "./roll.ts";
 import { SettleHub } from "./signal.ts";
 
 /** Carries the ids of settled records between the workers of a host; the caller supplies it. */
@@ -57,7 +53,6 @@ export interface EmbeddedStoreOptions {
 const POLL_MS = 100;
 /** Calls that may wait for a stuck writer; one more is refused at once instead of being kept in memory. */
 const MAX_WAITING = 10_000;
-const NOTHING = Buffer.alloc(0);
 
 /** Values and their expiry, which one transaction changes together. */
 interface Tables extends ExpiringTables {
@@ -77,8 +72,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
   const { dir, timeoutMs, now = Date.now, bus, identity, keyring } = options;
   if (identity !== undefined && identityOf(dir) !== identity) throw new StoreUnavailable(lost(dir));
   const databases = openDatabases(dir);
-  const { env } = databases;
-  const records = databases.records.values;
+  const { env, records: { values: records } } = databases; // prettier-ignore
   const room = new Room(dir);
   const transact = transactor(databases, room, timeoutMs);
   const hub = new SettleHub(POLL_MS);
@@ -131,11 +125,14 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     release: (id, token) => change(id, (stored, nowMs) => decideRelease(stored, token, nowMs)),
     markUnknown: (id, token, reason, retentionMs) =>
       change(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
-    inspect: (id) =>
-      read(() => {
-        const bytes = records.getBinary(id);
-        return bytes === undefined ? undefined : asOf(decodeRecord(id, bytes, keyring), now());
-      }),
+    inspect: (id) => read(() => lookAt(records, id, now(), keyring)?.record),
+    look: (id) => read(() => lookAt(records, id, now(), keyring)),
+    settleUnknown: (id, attempt, finding) =>
+      change(
+        id,
+        (stored, nowMs) => decideSettleUnknown(stored, attempt, finding, nowMs),
+        roomFor(finding),
+      ),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
     forget: (id) => change(id, decideForget, undefined, decodeBare),
     resolve: (id, outcome, retentionMs) =>
@@ -147,11 +144,11 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     close: () => (closing ??= closeAll()),
   };
 
-  async function closeAll(): Promise<void> {
+  function closeAll(): Promise<void> {
     stopSweeping();
     unsubscribe?.();
     hub.wakeAll();
-    await closeInTime(env, timeoutMs);
+    return closeInTime(env, timeoutMs);
   }
 }
 
@@ -163,17 +160,9 @@ async function closeInTime(env: RootDatabase<Buffer, string>, timeoutMs: number)
   }
 }
 
-/** What cannot be read stands there as well; what it is the claim that meets it tells. */
-function standing(records: Tables["values"], now: () => number): StandsUntil {
-  return (id) => {
-    const bytes = records.getBinary(id);
-    try {
-      return bytes && asOf(decodeBare(id, bytes), now())?.expiresAtMs;
-    } catch (error) {
-      if (error instanceof RecordCorrupt) return Infinity;
-      throw error;
-    }
-  };
+/** Also without a body: where there is no room the outcome stays unknown, and the reserve is for completions. */
+function roomFor(finding: Finding): number | undefined {
+  return finding.kind === "executed" ? (finding.response.body?.byteLength ?? 0) : undefined;
 }
 
 async function problemsOf(
@@ -266,23 +255,6 @@ function transactor({ env }: Databases, room: Room, timeoutMs: number) {
         : new StoreUnavailable(failure.message, { undone: true });
     }
   }
-}
-
-function write<Answer>(
-  { values, expiry }: Tables,
-  id: string,
-  stored: StoredRecord | undefined,
-  { change }: Decision<Answer>,
-  keyring: Keyring | undefined,
-): void {
-  if (change.kind === "keep") return;
-  if (stored !== undefined) expiry.removeSync([stored.expiresAtMs, id]);
-  if (change.kind === "delete") {
-    values.removeSync(id);
-    return;
-  }
-  values.putSync(id, encodeRecord(change.record, keyring));
-  expiry.putSync([change.record.expiresAtMs, id], NOTHING);
 }
 
 /** A full batch of records comes first, then the others with what is left of it. */

@@ -4,6 +4,7 @@
  */
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
+import { decideSettleUnknown } from "../core/probe.ts";
 import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
 import {
   asOf,
@@ -83,6 +84,16 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
     markUnknown: (id, token, reason, retentionMs) =>
       transact(id, (stored, nowMs) => decideMarkUnknown(stored, token, reason, retentionMs, nowMs)),
     inspect: async (id) => asOf(records.get(id), now()),
+    look: async (id) => {
+      const nowMs = now();
+      const record = asOf(records.get(id), nowMs);
+      return record && { record, nowMs };
+    },
+    settleUnknown: (id, attempt, finding) => {
+      const kept =
+        finding.kind === "executed" ? { ...finding, response: copyOf(finding.response) } : finding;
+      return transact(id, (stored, nowMs) => decideSettleUnknown(stored, attempt, kept, nowMs));
+    },
     list,
     forget: (id) => transact(id, decideForget),
     resolve: (id, outcome, retentionMs) =>

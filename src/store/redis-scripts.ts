@@ -15,6 +15,7 @@ export const SCRIPT_FILES = {
   inspect: "inspect.lua",
   forget: "forget.lua",
   resolve: "resolve.lua",
+  settleUnknown: "settle-unknown.lua",
   readCell: "read-cell.lua",
   writeCell: "write-cell.lua",
   enterRoll: "enter-roll.lua",

@@ -6,12 +6,8 @@
 import type { ListPage, ListQuery, Store } from "../core/ports.ts";
 import { RESOLVED_TOKEN } from "../core/desk.ts";
 import type { ForgetAnswer, ResolveAnswer } from "../core/desk.ts";
-import type {
-  CompleteAnswer,
-  RecordedResponse,
-  StoredRecord,
-  WriteAnswer,
-} from "../core/record.ts";
+import type { Finding } from "../core/probe-ports.ts";
+import type { CompleteAnswer, RecordedResponse, WriteAnswer } from "../core/record.ts";
 import { asOf } from "../core/record.ts";
 import { decodeRecord, encodeAnswer } from "./codec.ts";
 import { within } from "./deadline.ts";
@@ -100,7 +96,9 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       const reply = await run("markUnknown", id, bytesOf(token), reason, retentionMs);
       return oneOf<WriteAnswer>(reply, "done", "lost");
     },
-    inspect: (id) => inspect(run, id, keyring),
+    inspect: async (id) => (await look(run, id, keyring))?.record,
+    look: (id) => look(run, id, keyring),
+    settleUnknown: (id, attempt, finding) => settleUnknown(run, id, attempt, finding, keyring),
     list: (query) => bounded(timeoutMs, listPage, query),
     forget: async (id) =>
       oneOf<ForgetAnswer>(await run("forget", id), "done", "absent", "in-flight"),
@@ -148,14 +146,38 @@ async function complete(
   throw unexpected(word);
 }
 
-async function inspect(
+async function look(
   run: RunScript,
   id: string,
   keyring: Keyring | undefined,
-): Promise<StoredRecord | undefined> {
+): ReturnType<Store["look"]> {
   const { word, data } = await run("inspect", id, "whole");
   if (word === "absent") return undefined;
-  return asOf(decodeRecord(id, asBytes(data[0]), keyring), asNumber(data[1]));
+  const nowMs = asNumber(data[1]);
+  const record = asOf(decodeRecord(id, asBytes(data[0]), keyring), nowMs);
+  return record && { record, nowMs };
+}
+
+async function settleUnknown(
+  run: RunScript,
+  id: string,
+  attempt: string,
+  finding: Finding,
+  keyring: Keyring | undefined,
+): Promise<WriteAnswer> {
+  const { token, retentionMs, answer, body } = writtenOf(id, finding, keyring);
+  const about = bytesOf(attempt);
+  const found = finding.kind;
+  const reply = await run("settleUnknown", id, about, found, token, retentionMs, answer, body);
+  return oneOf<WriteAnswer>(reply, "done", "lost");
+}
+
+/** What stands behind a finding in the script's arguments; nothing where the record is to be forgotten. */
+function writtenOf(id: string, finding: Finding, keyring: Keyring | undefined) {
+  if (finding.kind === "not-executed") return { token: "", retentionMs: 0, answer: "", body: "" };
+  const { token, response, retentionMs } = finding;
+  const { answer, body } = encodeAnswer({ id, token }, response, keyring);
+  return { token: bytesOf(token), retentionMs, answer, body: Buffer.from(body ?? []) };
 }
 
 async function listed(run: RunScript, id: string, keyring: Keyring | undefined): Promise<Listed> {

@@ -4,6 +4,7 @@
  */
 import type { Rule } from "../checker/history.ts";
 import { LINE_BUGS } from "./line-bugs.ts";
+import { PROBE_BUGS } from "./probe-bugs.ts";
 import { RESOURCE_BUGS } from "./resource-bugs.ts";
 import { WIRE_BUGS } from "./wire-bugs.ts";
 
@@ -26,4 +27,4 @@ export interface Bug {
   readonly edits: readonly Edit[];
 }
 
-export const BUGS: readonly Bug[] = [...LINE_BUGS, ...RESOURCE_BUGS, ...WIRE_BUGS];
+export const BUGS: readonly Bug[] = [...LINE_BUGS, ...RESOURCE_BUGS, ...PROBE_BUGS, ...WIRE_BUGS];

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { writeAnswer } from "../support/upstream.ts";
-import type { Behaviour, Given, Stage } from "./stage.ts";
+import { DROPPED, type Behaviour, type Given, type Stage } from "./stage.ts";
 
 /** 201 with what tells this execution from all others: repeated fields, a byte that is no ASCII, a body. */
 const answers: Behaviour = (res, n) =>
@@ -34,6 +34,12 @@ const long: Behaviour = (res, n) => {
 const resets: Behaviour = (res) => {
   socketOf(res).resetAndDestroy();
   return undefined;
+};
+
+/** It has come to whoever stands in front, and no further. */
+const drops: Behaviour = (res) => {
+  socketOf(res).resetAndDestroy();
+  return DROPPED;
 };
 
 /** Longer than the hasty gateway waits; it has executed all the same. */
@@ -173,6 +179,26 @@ const lateUnknown: Situation = async (stage) => {
   await ask(0);
 };
 
+/** Nothing is done for the first one; while a gateway is slow to hear so, another one hears it, and sends. */
+const overtaken: Situation = async (stage) => {
+  const { opened, open } = gate();
+  const asked = gate();
+  const plot = stage.plot("probed", false, drops, resets, answers);
+  const ask = (by: number) => stage.ask(plot, { key: "probed", by });
+  stage.tells("probed", async (n) => {
+    asked.open();
+    if (n === 1) await opened;
+    return n <= 2 ? 404 : 500;
+  });
+  await ask(0);
+  const slow = ask(0);
+  await Promise.race([asked.opened, slow]);
+  await ask(1);
+  open();
+  await slow;
+  await ask(1);
+};
+
 /** A lease of a millisecond is over at once; where it is not, it never will be. */
 async function untilSettled(ask: () => ReturnType<Stage["ask"]>): Promise<void> {
   for (let tries = 1; tries <= 50; tries += 1) {
@@ -196,4 +222,5 @@ export const SITUATIONS: readonly Situation[] = [
   released,
   late,
   lateUnknown,
+  overtaken,
 ];

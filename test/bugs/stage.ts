@@ -10,7 +10,7 @@ import type { History, HistoryEvent } from "../checker/history.ts";
 import { call, type Answer } from "../support/client.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
 import type { Teardown } from "../support/teardown.ts";
-import { startUpstream, type Call } from "../support/upstream.ts";
+import { startUpstream, writeAnswer, type Call } from "../support/upstream.ts";
 import { told, type Pair } from "../support/wire.ts";
 
 /** An answer of the upstream; its fields flat, name and value in turn. */
@@ -20,11 +20,13 @@ export interface Given {
   readonly body: string;
 }
 
+/** In place of an answer: the request has come, and nothing was done for it. */
+export const DROPPED = "dropped";
+
+type Ended = Given | typeof DROPPED | undefined;
+
 /** What the upstream does with one execution, `n` of all; resolves with the answer that it gave whole. */
-export type Behaviour = (
-  res: http.ServerResponse,
-  n: number,
-) => Given | undefined | Promise<Given | undefined>;
+export type Behaviour = (res: http.ServerResponse, n: number) => Ended | Promise<Ended>;
 
 export interface Ask {
   readonly key: string;
@@ -60,6 +62,8 @@ export interface Stage {
   arrived(plot: Plot, n: number): Promise<void>;
   /** The next claim of the key outlives its lease. */
   outlive(key: string): Outlived;
+  /** The n-th (from 1) who asks what became of the key is told this status. */
+  tells(key: string, status: (n: number) => Promise<number>): void;
 }
 
 /** As a number of gateways like `settings`, and one more that gives an upstream up soon, the last. */
@@ -76,9 +80,16 @@ export async function openStage(
   let requests = 0;
   let executions = 0;
 
+  const telling = new Map<string, { readonly status: (n: number) => Promise<number>; n: number }>();
+
   const upstream = await startUpstream(t, {
     respond: async (seen, _req, res) => {
       const [path = "", query] = seen.url.split("?");
+      const asked = path === STATUS_PATH ? telling.get(query ?? "") : undefined;
+      if (asked !== undefined) {
+        asked.n += 1;
+        return writeAnswer(res, { status: await asked.status(asked.n) });
+      }
       const plot = plots.get(path);
       if (plot === undefined) throw new Error("a request of no situation");
       executions += 1;
@@ -95,12 +106,13 @@ export async function openStage(
       const behave = plot.behaviours[plot.executions] ?? plot.behaviours.at(-1);
       plot.executions += 1;
       plot.arrivals[plot.executions]?.();
-      const given = await behave?.(res, execution);
+      const ended = await behave?.(res, execution);
+      const given = ended === DROPPED ? undefined : ended;
       plot.log.push({
         kind: "execution-end",
         execution,
         answer: given && digestOf(given.status, pairsOf(given.headers), Buffer.from(given.body)),
-        released: given?.status === 503,
+        released: ended === DROPPED || given?.status === 503,
         succeeded: given !== undefined && given.status < 300,
         atMs: Date.now(),
       });
@@ -147,6 +159,11 @@ export async function openStage(
         await resumed(id, token);
         return inner.markUnknown(id, token, ...rest);
       },
+      /** As if everything had happened long ago: by then what the upstream denies counts. */
+      async look(id) {
+        const found = await inner.look(id);
+        return found && { ...found, nowMs: found.nowMs + DAY_MS };
+      },
     };
   }
 
@@ -154,6 +171,7 @@ export async function openStage(
     store: { ...store, timeout: "5s" },
     upstream: { url: upstream.url },
     defaults: DEFAULTS,
+    routes: [PROBED],
   };
   const hasty = { ...settings, upstream: { url: upstream.url, timeout: "500ms", connectTimeout: "500ms" } }; // prettier-ignore
   const all: TestGateway[] = [];
@@ -217,11 +235,21 @@ export async function openStage(
       outlived.set(idOf(key), { resumed });
       return { resume };
     },
+    tells: (key, status) => telling.set(`key=${key}`, { status, n: 0 }),
   };
 }
 
 const BODY = "amount=100";
 const HEADERS = { "Content-Type": "text/plain" };
+const DAY_MS = 86_400_000;
+const STATUS_PATH = "/status";
+/** Below this path the upstream is asked what became of an unknown outcome. */
+const PROBED = {
+  name: "probed",
+  match: { methods: ["POST"], path: "/probed/*" },
+  onUnknown: "probe",
+  probe: { path: `${STATUS_PATH}?key={key}`, timeout: "30s" },
+};
 const DEFAULTS = { limits: { responseBytes: "4KiB" } };
 
 /** Replies that carry what the upstream has said. */

@@ -45,6 +45,7 @@ void t.test("the built-in policy is the documented one", (t) => {
     waitTimeoutMs: 30_000,
     onStoreError: "reject",
     onUnknown: "by-method",
+    probe: undefined,
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1_048_576, responseBytes: 1_048_576 },
     respond: {
@@ -337,6 +338,24 @@ void t.test("pointers that differ only in case are two pointers", (t) => {
   t.strictSame(policy.key.source, { from: "body", pointers: ["/id", "/ID"] });
   t.end();
 });
+
+void t.test(
+  "a probe is there exactly where onUnknown says so; its release follows the lease",
+  (t) => {
+    const probe = { path: "/by-key/{key}" };
+    t.equal(routeOf({ probe }, {}).probe, undefined);
+    const inherited = routeOf({ onUnknown: "probe", probe }, { probe: { timeout: "9s" } }).probe;
+    t.strictSame(inherited, {
+      path: "/by-key/{key}",
+      as: "caller",
+      timeoutMs: 9000,
+      releaseAfterMs: 40_000,
+      headers: [],
+    });
+    t.equal(routeOf({ onUnknown: "probe", probe }, { onUnknown: "block" }).probe, undefined);
+    t.end();
+  },
+);
 
 void t.test("every key of status sets the status of one problem", (t) => {
   const keys = keyPaths()

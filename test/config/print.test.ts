@@ -13,6 +13,7 @@ const file = join(directory, "gateway.yaml");
 
 const KEYS = {
   RECORDS_KEY: "caca".repeat(16),
+  PROBE_CREDENTIAL: "Bearer canary-credential",
   SIGNING: `whsec_${Buffer.alloc(24, 0xca).toString("base64")}`,
   OLD_KEY: `${Buffer.alloc(32, 0xca).toString("base64")}\n`.replace("ysr", "ysq"),
 };
@@ -78,6 +79,15 @@ routes:
     match: { methods: [PUT], path: /things }
     mode: enforce
     resource: { id: { template: "/things/{id}" }, put: create-only }
+  - name: payments
+    match: { methods: [POST], path: /payments }
+    key: { from: header }
+    onUnknown: probe
+    probe:
+      path: "/operations?key={key}"
+      as: gateway
+      releaseAfter: 10m
+      headers: [{ name: Authorization, env: PROBE_CREDENTIAL }, { name: Accept, value: text/plain }]
   - name: static
     match: { path: /static }
     mode: off
@@ -122,6 +132,14 @@ void t.test("no secret is in what is printed, and it says where one is hidden", 
   t.match(hooked, "https://a.example/?token=********\n");
   t.notMatch(hooked, "canary");
   t.equal(config.store.encryption?.keys[0]?.secret, KEYS.RECORDS_KEY);
+  t.match(text, "          env: PROBE_CREDENTIAL\n", "nor where a credential is");
+  const probed = config.routes.find(({ policy }) => policy.route === "payments")?.policy.probe;
+  t.match(probed, {
+    as: "gateway",
+    timeoutMs: 2000,
+    releaseAfterMs: 600_000,
+    headers: [{ value: KEYS.PROBE_CREDENTIAL }, { value: "text/plain" }],
+  });
   t.match(text, "rediss://gateway:********@127.0.0.1:6380/1?sentinelPassword=********");
   t.match(text, /token: "?\*{8}"?\n/u);
   t.match(config.admin.token, "canary-token", "the configuration itself keeps it");

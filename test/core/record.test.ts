@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import t from "tap";
 import { RESOLVED_TOKEN, decideForget, decideResolve } from "../../src/core/desk.ts";
+import { decideSettleUnknown } from "../../src/core/probe.ts";
 import {
   asOf,
   decideClaim,
@@ -22,6 +23,14 @@ const MINE = "a".repeat(32);
 const THEIRS = "b".repeat(32);
 const ANSWER: RecordedResponse = { status: 201, headers: [], body: Buffer.from("first") };
 const OTHER: RecordedResponse = { status: 200, headers: [], body: Buffer.from("second") };
+
+const FOUND = {
+  kind: "executed",
+  response: OTHER,
+  retentionMs: 50,
+  token: "d".repeat(32),
+} as const;
+const NOTHING = { kind: "not-executed" } as const;
 
 const base = {
   id: "1".repeat(64),
@@ -76,6 +85,9 @@ const OPERATIONS = {
   "mark unknown, foreign": (stored) => decideMarkUnknown(stored, THEIRS, "timeout", 50, NOW),
   "resolve executed": (stored) => decideResolve(stored, "executed", 50, NOW),
   "resolve not-executed": (stored) => decideResolve(stored, "not-executed", 50, NOW),
+  "probed, executed": (stored) => decideSettleUnknown(stored, MINE, FOUND, NOW),
+  "probed, not executed": (stored) => decideSettleUnknown(stored, MINE, NOTHING, NOW),
+  "probed, foreign": (stored) => decideSettleUnknown(stored, THEIRS, NOTHING, NOW),
   forget: (stored) => decideForget(stored, NOW),
 } as const satisfies Record<string, (stored: StoredRecord | undefined) => Decision<unknown>>;
 
@@ -93,6 +105,9 @@ const TABLE: Record<keyof typeof OPERATIONS, Record<State, string>> = {
   "mark unknown, foreign": { absent: lost, forgotten: lost, inFlight: lost, resent: lost, leaseOver: lost, unknown: lost, completed: lost, resolved: lost },
   "resolve executed": { absent: "absent → keep", forgotten: "absent → keep", inFlight: "not-unknown → keep", resent: "not-unknown → keep", leaseOver: "done → completed", unknown: "done → completed", completed: "not-unknown → keep", resolved: "not-unknown → keep" },
   "resolve not-executed": { absent: "absent → keep", forgotten: "absent → keep", inFlight: "not-unknown → keep", resent: "not-unknown → keep", leaseOver: "done → delete", unknown: "done → delete", completed: "not-unknown → keep", resolved: "not-unknown → keep" },
+  "probed, executed": { absent: lost, forgotten: lost, inFlight: lost, resent: lost, leaseOver: "done → completed", unknown: "done → completed", completed: lost, resolved: lost },
+  "probed, not executed": { absent: lost, forgotten: lost, inFlight: lost, resent: lost, leaseOver: "done → delete", unknown: "done → delete", completed: lost, resolved: lost },
+  "probed, foreign": { absent: lost, forgotten: lost, inFlight: lost, resent: lost, leaseOver: lost, unknown: lost, completed: lost, resolved: lost },
   forget: { absent: "absent → keep", forgotten: "absent → keep", inFlight: "in-flight → keep", resent: "in-flight → keep", leaseOver: "done → delete", unknown: "done → delete", completed: "done → delete", resolved: "done → delete" },
 }; // prettier-ignore
 
@@ -182,6 +197,11 @@ function take(
       return decideResolve(stored, "executed", 1500, nowMs);
     case "resolve not-executed":
       return decideResolve(stored, "not-executed", 1500, nowMs);
+    case "probed, executed":
+      return decideSettleUnknown(stored, token, { ...FOUND, retentionMs: 1500 }, nowMs);
+    case "probed, not executed":
+    case "probed, foreign":
+      return decideSettleUnknown(stored, token, NOTHING, nowMs);
     case "forget":
       return decideForget(stored, nowMs);
   }
@@ -205,8 +225,10 @@ function violation({ before, stored, after, kind, operation, token }: Taken): st
     return "two owners at once";
   }
   if (after === undefined) {
-    const byOperator = operation === "forget" || operation === "resolve not-executed";
-    return before.fence > 1 && !byOperator ? "an earlier send was forgotten" : undefined;
+    // Who says that nothing was executed says it of all sends.
+    const ordered = operation === "forget" || operation === "resolve not-executed";
+    const found = operation === "probed, not executed" || operation === "probed, foreign";
+    return before.fence > 1 && !ordered && !found ? "an earlier send was forgotten" : undefined;
   }
   if (after.fence < before.fence) return "the fence fell";
   if (after.fingerprint !== before.fingerprint) return "another operation took over";

@@ -42,6 +42,9 @@ for (const store of STORES) {
     const again = await scene.ask({ key });
     checkOwn(t, again, { status: 201, word: "replayed", key, record: id, expiresInMs: DAY_MS });
     t.equal(scene.upstream.count(), 2);
+    const { body } = await scene.admin("/metrics");
+    t.match(String(body), 'resolutions_total{outcome="not-executed"} 1');
+    t.match(String(body), 'resolutions_total{outcome="executed"} 0');
     t.match(scene.gateway.log.find(({ msg }) => msg === "record changed by an operator"), { action: "resolve", outcome: "not-executed", answer: "done", recordId: id }); // prettier-ignore
   });
 

@@ -66,6 +66,26 @@ const TELLING_ROUTES = TELLING.map(([path, policy]) => ({
   ...policy,
 }));
 
+t.test("a retry that asks what became of an unknown outcome has a step for it", async (t) => {
+  const probe = { path: "/by-key/{key}" };
+  const routes = [{ name: "charges", match: { path: TARGET }, onUnknown: "probe", probe }];
+  const { scene, collector, spans } = await traced(t, "memory", { routes });
+  scene.upstream.respond((asked, req, res) => {
+    if (asked.method === "POST") req.socket.resetAndDestroy();
+    else res.end("found");
+  });
+  const key = "secret-key";
+  t.equal((await scene.ask({ key })).status, 502);
+  const retry = await scene.ask({ key, headers: KEPT });
+  t.equal(retry.body.toString(), "found");
+  const told = await spans();
+  const step = only(told, "probe");
+  t.match(step, { traceId: TRACE, kind: 3, attributes: { "idempotency.result": "settled" } });
+  t.same(step.parentSpanId, exchanges(told).at(-1)?.spanId);
+  t.notMatch(collector.text(), /secret/);
+  t.equal(scene.upstream.count(), 2);
+});
+
 for (const store of STORES) {
   t.test(
     `${store}: an exchange is a span with its steps below, in the caller's trace`,

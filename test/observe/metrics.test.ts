@@ -3,7 +3,9 @@ import { readFile } from "node:fs/promises";
 import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
 import { STORE_OPERATIONS } from "../../src/core/outcome.ts";
-import { createMetrics, type Exposition, type Metrics } from "../../src/observe/metrics.ts";
+import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
+import type { Exposition } from "../../src/observe/snapshots.ts";
+import { createHandMetrics } from "../../src/observe/by-hand.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 
@@ -151,7 +153,7 @@ t.test("the exposition passes promtool check metrics", async (t) => {
 /** What the admin port answers where all is configured. */
 async function everything(of: Metrics): Promise<Exposition> {
   const reloads = await createReloadMetrics().behind(await of.exposition());
-  return createWebhookMetrics().behind(reloads);
+  return createHandMetrics().behind(await createWebhookMetrics().behind(reloads));
 }
 
 function promtool(exposition: string): Promise<{ code: number; output: string }> {

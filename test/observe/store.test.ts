@@ -98,6 +98,9 @@ t.test(
     t.equal(await store.list(query), "list answered");
     t.equal(await store.forget("a"), "forget answered");
     t.equal(await store.resolve("a", "executed", 7), "resolve answered");
+    t.equal(await store.look("a"), "look answered");
+    const finding = { kind: "not-executed" } as const;
+    t.equal(await store.settleUnknown("a", "b", finding), "settleUnknown answered");
     t.equal(await store.readCell("a"), "readCell answered");
     const value = Buffer.from("v");
     t.equal(await store.writeCell("a", value, 3, 9), "writeCell answered");
@@ -109,6 +112,8 @@ t.test(
       ["list", true, query],
       ["forget", true, "a"],
       ["resolve", true, "a", "executed", 7],
+      ["look", true, "a"],
+      ["settleUnknown", true, "a", "b", finding],
       ["readCell", true, "a"],
       ["writeCell", true, "a", value, 3, 9],
       ["watch", true, "a"],

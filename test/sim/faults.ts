@@ -39,6 +39,8 @@ export const FAULTS = [
   "upstream-reset-early",
   /** It breaks after that. */
   "upstream-reset",
+  /** It breaks, and somebody in between has the request and delivers it later. */
+  "upstream-held",
   "upstream-cut",
   /** The work takes longer than the deadline. */
   "upstream-slow",
@@ -57,6 +59,8 @@ const SCALE: Partial<Record<Fault, number>> = {
   "gateway-clock": 0.02,
   "gateway-crash": 0.05,
   "gateway-pause": 0.1,
+  // Of the few routes that it befalls.
+  "upstream-held": 3,
 };
 
 const RATES = [0.01, 0.03, 0.1];

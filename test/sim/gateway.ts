@@ -2,9 +2,10 @@
  * One simulated gateway: the real exchange() over ports that belong to one life of the process. It crashes (nothing of
  * that life ever goes on, and its connections break), is frozen (everything that comes waits), and starts anew.
  */
-import type { Client, Clock, InboundRequest } from "../../src/core/ports.ts";
+import type { Client, Clock, InboundRequest, Observer } from "../../src/core/ports.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
+import { createProber } from "../../src/flow/prober.ts";
 import { createDuplicates } from "../../src/flow/sights.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
@@ -140,7 +141,19 @@ export class Gateway {
     };
     const locksOver = (site: StoreSite): FlowDeps["locks"] =>
       createEmbeddedLocks({ cells: linkCells(this, life, site), newToken, clock });
-    return {
+    const observer: Observer = {
+      began: () => () => undefined,
+      finished: () => undefined,
+      lostWrite: (operation) => {
+        if (this.lives(life)) journal.tell({ kind: "lost-write", operation });
+      },
+      unknownOutcome: () => undefined,
+      leftBehind: () => undefined,
+      recordedBytes: () => undefined,
+      probed: ({ result }) => journal.probed(result),
+      probeDropped: () => undefined,
+    };
+    const deps: FlowDeps = {
       findRoute,
       findReads,
       readJson,
@@ -150,18 +163,18 @@ export class Gateway {
       upstream: { send: (request, limits) => upstream.send(this, life, request, limits) },
       clock,
       newToken,
-      observer: {
-        began: () => () => undefined,
-        finished: () => undefined,
-        lostWrite: (operation) => {
-          if (this.lives(life)) journal.tell({ kind: "lost-write", operation });
-        },
-        unknownOutcome: () => undefined,
-        leftBehind: () => undefined,
-        recordedBytes: () => undefined,
-      },
+      observer,
       latency: createLatency(),
       duplicates: createDuplicates("salt"),
+      prober: createProber({
+        terms: () => deps,
+        store,
+        clock,
+        observer,
+        newToken,
+        chance: () => world.random.int(1000) / 1000,
+        failed: defect,
+      }),
       limits: {
         leaseMs,
         deadlineMs: DEADLINE_MS,
@@ -171,5 +184,6 @@ export class Gateway {
       },
       background: (work) => void work.catch(defect),
     };
+    return deps;
   }
 }

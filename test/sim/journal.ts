@@ -1,4 +1,5 @@
 /** The history of one seed: what the checker judges, written down in the order in which it happens. */
+import type { ProbeResult } from "../../src/core/probe-ports.ts";
 import type { HistoryEvent } from "../checker/history.ts";
 import type { World } from "./world.ts";
 
@@ -9,10 +10,16 @@ export class Journal {
   readonly events: HistoryEvent[] = [];
   /** How often each `Idempotency-Status` was told. */
   readonly outcomes = new Map<string, number>();
+  /** How often the upstream was asked about an unknown outcome, by what came of it. */
+  readonly probes = new Map<ProbeResult, number>();
   readonly #world: World;
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  probed(result: ProbeResult): void {
+    this.probes.set(result, (this.probes.get(result) ?? 0) + 1);
   }
 
   tell(event: WithoutTime<HistoryEvent>): void {

@@ -7,6 +7,7 @@ import t, { type Test } from "tap";
 import type { BatchResult } from "../proof/row.ts";
 import { BARE_NODE } from "../support/bare-node.ts";
 import { bundled } from "../support/bundled.ts";
+import { PROBE_RESULTS } from "../../src/core/probe-ports.ts";
 import { FAULTS } from "./faults.ts";
 import { rows } from "./rows.ts";
 
@@ -34,6 +35,11 @@ export async function trySeeds(part: number, parts: number): Promise<void> {
         OUTCOMES.filter((outcome) => counts[`told ${outcome}`] === undefined),
         [],
         "and every outcome was told",
+      );
+      t.same(
+        PROBE_RESULTS.filter((result) => counts[`probe ${result}`] === undefined),
+        [],
+        "and every question to the upstream has ended in each way",
       );
       t.comment(JSON.stringify(counts));
     },

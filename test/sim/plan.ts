@@ -52,19 +52,20 @@ const HOT = 4;
 const ASKED = 120;
 const SHARES = OPERATIONS.flatMap(({ path, methods, share }) =>
   methods.flatMap((method) => {
-    const resends = unknownPolicy(policyOf(method, path), method) === "resend";
-    return Array.from({ length: (6 * share) / methods.length }, () => ({ path, method, resends }));
+    const policy = policyOf(method, path);
+    const again = unknownPolicy(policy, method) === "resend" || policy.probe !== undefined;
+    return Array.from({ length: (6 * share) / methods.length }, () => ({ path, method, again }));
   }),
 );
 const BODIES = Array.from({ length: SLOTS }, (_, n) => Buffer.from(`{"n":${n}}`));
 const OTHER_BODY = Buffer.from('{"n":"other"}');
 
 /**
- * `resending`: also what is sent again after an unknown outcome. That rests on the store's clock: one that is set forward
+ * `resending`: also what is, or may be, sent again after an unknown outcome. That rests on the store's clock: one that is set forward
  * ends the lease of a request that is still to be sent.
  */
 export function newPlan(random: Random, resending: boolean): Plan {
-  const known = resending ? SHARES : SHARES.filter(({ resends }) => !resends);
+  const known = resending ? SHARES : SHARES.filter(({ again }) => !again);
   // A seed with few kinds of operations has many of each, which is where they meet.
   const shares = random.chance(0.5) ? [random.pick(known), random.pick(known)] : known;
   const slots = Array.from({ length: SLOTS }, (_, n) => newSlot(n, random, shares));
@@ -86,10 +87,11 @@ export function newPlan(random: Random, resending: boolean): Plan {
 
 function newSlot(n: number, random: Random, shares: typeof SHARES): Slot {
   const scope = SCOPES[n % SCOPES.length] ?? "";
-  // The same keys for several callers: they must not meet.
-  const key = `k${Math.floor(n / SCOPES.length)}`;
   const { path, method } = random.pick(shares);
   const policy = policyOf(method, path);
+  // The same keys for several callers: they must not meet. Where the gateway asks in its own name, one is told by its key.
+  const number = Math.floor(n / SCOPES.length);
+  const key = policy.probe?.as === "gateway" ? `${scope}-k${number}` : `k${number}`;
   // What only creates is also asked to make what is there already.
   const creates = policy.resource?.put === "create-only";
   const body = BODIES[creates ? n % 2 : n] ?? OTHER_BODY;

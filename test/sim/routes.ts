@@ -2,7 +2,7 @@
  * The routes of the simulated gateways, one for each way that requests are treated differently, and the limits that all
  * of them keep to. The same for every seed; which of them a seed uses, its plan says.
  */
-import type { Policy, ResourcePolicy, Route } from "../../src/core/policy.ts";
+import type { Policy, ProbePolicy, ResourcePolicy, Route } from "../../src/core/policy.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import { newPolicy } from "../support/policy.ts";
 
@@ -49,6 +49,22 @@ function resource(path: string, rules: Partial<ResourcePolicy>): Route {
   return route(path, { resource: { ...RESOURCE, ...rules } });
 }
 
+/** Whom the simulated upstream tells what became of a key. */
+export const STATUS_PATH = "/status";
+/** Of a request that somebody in between holds back after its connection has broken. */
+export const LONGEST_HELD_MS = 2500;
+
+function probing(path: string, as: ProbePolicy["as"]): Route {
+  const probe = {
+    path: `${STATUS_PATH}?key={key}`,
+    as,
+    timeoutMs: 1000,
+    releaseAfterMs: LONGEST_HELD_MS + 500,
+    headers: [],
+  };
+  return route(path, { onUnknown: "probe", probe });
+}
+
 const ROUTES: readonly Route[] = [
   route("/charges"),
   route("/orders", { onInFlight: "wait" }),
@@ -56,6 +72,8 @@ const ROUTES: readonly Route[] = [
   route("/profiles/:id"),
   route("/accounts/:id", { onUnknown: "block", onInFlight: "wait" }),
   route("/notes", { onStoreError: "bypass" }),
+  probing("/payments", "caller"),
+  probing("/transfers", "gateway"),
   resource("/counters/:id", {}),
   resource("/things/:id", { afterDelete: { rememberMs: HOUR_MS, put: 410, delete: "replay" } }),
   resource("/lamps/:id", {
@@ -78,10 +96,17 @@ export const findReads = readsFinder(ROUTES);
 
 /** @throws where no route matches: the plan asks for nothing else. */
 export function policyOf(method: string, target: string): Policy {
+  const asked = `${method} ${target}`;
+  const known = found.get(asked);
+  if (known !== undefined) return known;
   const match = findRoute(method, target);
   if (match === undefined || match.pattern === undefined) throw new Error(`no route: ${target}`);
+  found.set(asked, match.policy);
   return match.policy;
 }
+
+/** A handful of targets, asked for several times with each request. */
+const found = new Map<string, Policy>();
 
 /** How often a plan takes which, and what it asks for there. */
 export const OPERATIONS: readonly {
@@ -95,6 +120,8 @@ export const OPERATIONS: readonly {
   { path: "/profiles/1", methods: ["PUT", "DELETE"], share: 5 },
   { path: "/accounts/1", methods: ["PUT"], share: 2 },
   { path: "/notes", methods: ["POST"], share: 1 },
+  { path: "/payments", methods: ["POST"], share: 8 },
+  { path: "/transfers", methods: ["POST"], share: 8 },
   { path: "/counters/1", methods: ["POST"], share: 2 },
   { path: "/things/1", methods: ["PUT", "PUT", "DELETE", "POST"], share: 3 },
   { path: "/lamps/1", methods: ["PUT", "PUT", "DELETE", "POST"], share: 3 },

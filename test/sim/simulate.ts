@@ -185,6 +185,7 @@ function countsOf(
     events: journal.events.length,
   };
   for (const [outcome, count] of journal.outcomes) counts[`told ${outcome}`] = count;
+  for (const [result, count] of journal.probes) counts[`probe ${result}`] = count;
   for (const [fault, count] of faults.counts) counts[fault] = count;
   return counts;
 }

@@ -3,6 +3,7 @@
  * it, delay it, do it twice or lose its reply. The store itself never lies and loses nothing.
  */
 import { StoreFull, StoreUnavailable, type SettleWatch, type Store } from "../../src/core/ports.ts";
+import type { ProbeStore } from "../../src/core/probe-ports.ts";
 import type { ClaimAnswer } from "../../src/core/record.ts";
 import type { Cells } from "../../src/core/resource-ports.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
@@ -44,7 +45,11 @@ interface Call<T> {
   readonly heard?: (value: T) => void;
 }
 
-export function linkStore(gateway: Gateway, life: number, site: StoreSite): FlowDeps["store"] {
+export function linkStore(
+  gateway: Gateway,
+  life: number,
+  site: StoreSite,
+): FlowDeps["store"] & ProbeStore {
   const { store, journal } = site;
   const through = <T>(call: Call<T>): Promise<T> => send(gateway, life, site, call);
   const granted = (token: string, id: string, answer: ClaimAnswer): void => {
@@ -82,6 +87,19 @@ export function linkStore(gateway: Gateway, life: number, site: StoreSite): Flow
         work: () => store.markUnknown(id, token, reason, retentionMs),
       }),
     inspect: (id) => through({ operation: "inspect", id, work: () => store.inspect(id) }),
+    look: (id) => through({ operation: "look", id, work: () => store.look(id) }),
+    settleUnknown: (id, attempt, finding) =>
+      through({
+        operation: "settleUnknown",
+        id,
+        work: () => store.settleUnknown(id, attempt, finding),
+        needsRoom: finding.kind === "executed",
+        heard: (answer) => {
+          const key = site.keys.get(id);
+          const completes = answer === "done" && finding.kind === "executed";
+          if (completes && key !== undefined) journal.tell({ kind: "completed", ...key });
+        },
+      }),
     watch: async (id) => {
       const watch = await through({ operation: "watch", id, work: () => store.watch(id) });
       return linkWatch(watch, gateway, life, site);

@@ -12,7 +12,7 @@ import type { Effect, ResourceAccess } from "../checker/history.ts";
 import type { Faults } from "./faults.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Journal } from "./journal.ts";
-import { policyOf } from "./routes.ts";
+import { LONGEST_HELD_MS, policyOf, STATUS_PATH } from "./routes.ts";
 import type { World } from "./world.ts";
 
 export interface Limits {
@@ -41,6 +41,8 @@ export class SimulatedUpstream {
   readonly #faults: Faults;
   readonly #journal: Journal;
   readonly #things = new Map<string, Uint8Array>();
+  /** What became of an operation whose route asks for that, by its `statusName`; the execution while it runs. */
+  readonly #ends = new Map<string, Answer | number>();
   /** Whose each execution is, by its number less one. */
   readonly #executions: string[] = [];
   /** Locks and conditions rest on the store's clock: in seeds that set it, they are not promised. */
@@ -114,14 +116,32 @@ export class SimulatedUpstream {
     if (faults.happens("upstream-reset-early", name)) {
       return world.after(wayMs, () => end(RESET));
     }
+    // Only where the route says for how long that may be: no lock and no lease waits for it.
+    if (isWatched(request) && faults.happens("upstream-held", name)) {
+      world.after(wayMs, () => end(RESET));
+      return world.after(wayMs + random.int(LONGEST_HELD_MS), () => {
+        const execution = this.#begin(request);
+        world.after(usualMs(world), () =>
+          this.#finish(gateway, execution, request, false, responseBytes, end),
+        );
+      });
+    }
     const slow = faults.happens("upstream-slow", name);
     const workMs = slow ? deadlineMs + random.int(LETS_GO_MS) : usualMs(world);
     const leftMs = deadlineMs + LETS_GO_MS - wayMs;
     world.after(deadlineMs, () => end(TIMEOUT));
     world.after(wayMs, () => {
       if (request.method === "GET") {
-        const read = this.#read(request.target);
-        return world.after(Math.min(workMs, leftMs), () => end({ kind: "answered", answer: read }));
+        const read = this.#read(request);
+        const whole = read.body.byteLength <= responseBytes;
+        const { status, headers, body } = read;
+        return world.after(Math.min(workMs, leftMs), () =>
+          end(
+            whole
+              ? { kind: "answered", answer: read }
+              : { kind: "streaming", status, headers, stream: streamOf(body) },
+          ),
+        );
       }
       const execution = this.#begin(request);
       const reset = faults.happens("upstream-reset", name);
@@ -140,6 +160,7 @@ export class SimulatedUpstream {
     const execution = this.#executions.push(`${scope}/${key}`);
     const fence = fieldOf(headers, "idempotency-fence");
     const resource = this.#accessOf(request);
+    if (isWatched(request)) this.#ends.set(statusName(request), execution);
     this.#journal.tell({
       kind: "execution",
       execution,
@@ -182,11 +203,14 @@ export class SimulatedUpstream {
       : this.#execute(execution, request, world.random.chance(0.01) ? responseBytes * 2 : 0);
     const cut = heard && !passing && faults.happens("upstream-cut", name);
     const { status, headers, body } = answer;
+    const released = status === 503 || status === 429;
+    if (isWatched(request)) this.#remember(statusName(request), answer, released);
+    const given = (heard && !cut) || isWatched(request);
     this.#journal.tell({
       kind: "execution-end",
       execution,
-      answer: heard && !cut ? digestOf(status, headers, body) : undefined,
-      released: status === 503 || status === 429,
+      answer: given ? digestOf(status, headers, body) : undefined,
+      released,
       succeeded: isSuccess(status),
     });
     if (!heard) return;
@@ -214,7 +238,21 @@ export class SimulatedUpstream {
     return newAnswer(there ? 200 : 201, execution, "made".padEnd(length, "."));
   }
 
-  #read(target: string): Answer {
+  /** What was not processed is forgotten: whoever asks is told that nothing came of it. */
+  #remember(name: string, answer: Answer, released: boolean): void {
+    if (released) this.#ends.delete(name);
+    else this.#ends.set(name, answer);
+  }
+
+  #read({ target, headers }: OutboundRequest): Answer {
+    if (target.startsWith(STATUS_PATH)) {
+      const key = new URLSearchParams(target.split("?")[1]).get("key") ?? "";
+      const end = this.#ends.get(`${fieldOf(headers, "authorization") ?? ""}/${key}`);
+      if (typeof end === "number") {
+        return newAnswer(this.#world.random.pick([202, 409]), end, "running");
+      }
+      return end ?? { status: 404, headers: [], body: Buffer.from("nothing") };
+    }
     const thing = this.#things.get(target);
     if (thing === undefined) return { status: 404, headers: [], body: Buffer.from("nothing") };
     return { status: 200, headers: THING, body: thing };
@@ -225,6 +263,18 @@ const THING: readonly HeaderPair[] = [["Content-Type", "application/json"]];
 const TIMEOUT: ForwardOutcome = { kind: "unknown", reason: "timeout", cause: "deadline" };
 const RESET: ForwardOutcome = { kind: "unknown", reason: "reset", cause: "ECONNRESET" };
 const TRUNCATED: ForwardOutcome = { kind: "unknown", reason: "truncated", cause: "cut" };
+
+/** Whether its gateway asks what became of it. */
+function isWatched({ method, target }: OutboundRequest): boolean {
+  return method !== "GET" && policyOf(method, target).probe !== undefined;
+}
+
+/** Where the caller asks, its key is its own; where the gateway does, the key says all. */
+function statusName({ method, target, headers }: OutboundRequest): string {
+  const key = fieldOf(headers, "idempotency-key") ?? "";
+  const asCaller = policyOf(method, target).probe?.as === "caller";
+  return `${asCaller ? (fieldOf(headers, "authorization") ?? "") : ""}/${key}`;
+}
 
 function usualMs({ random }: World): number {
   return random.chance(0.05) ? random.int(1500) : random.int(random.chance(0.3) ? 200 : 20);

@@ -1,4 +1,4 @@
-/** The contract of the stores, second half: operators, listing, fidelity, and waiting. Run by contract.ts. */
+/** The contract of the stores, second half: operators, probes, listing, fidelity, and waiting. Run by contract.ts. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import type { Test } from "tap";
@@ -46,6 +46,109 @@ export async function operators(t: Test, makeStore: MakeStore): Promise<void> {
     t.equal(await store.forget(claim.id), "done");
     t.equal(await store.inspect(claim.id), undefined);
   });
+}
+
+export async function probes(t: Test, makeStore: MakeStore): Promise<void> {
+  const { store, pass } = await makeStore(t);
+  const found = (over: Partial<RecordedResponse> = {}) =>
+    ({
+      kind: "executed",
+      response: answerOf(over),
+      retentionMs: DAY_MS,
+      token: hex(16),
+    }) as const;
+  const unknown = async (over: Parameters<typeof claimOf>[0] = {}) => {
+    const claim = claimOf(over);
+    await store.claim(claim);
+    t.equal(await store.markUnknown(claim.id, claim.token, "reset", DAY_MS), "done");
+    return claim;
+  };
+
+  t.test("a look tells the record as it stands, and the time that it is judged by", async (t) => {
+    const claim = claimOf({ leaseMs: 40, unknownRetentionMs: DAY_MS });
+    t.equal(await store.look(claim.id), undefined);
+    await store.claim(claim);
+    const before = await store.look(claim.id);
+    t.match(before?.record, { state: "in-flight", token: claim.token });
+    await pass(60);
+    const after = await store.look(claim.id);
+    assert(after?.record.state === "unknown" && before?.record.state === "in-flight");
+    t.equal(after.record.sinceMs, before.record.leaseUntilMs);
+    t.ok(after.nowMs >= after.record.sinceMs);
+    t.ok(before.nowMs < before.record.leaseUntilMs);
+    t.same(after.record, await store.inspect(claim.id));
+  });
+
+  t.test("found executed: replayed as it was found, and the owner is too late", async (t) => {
+    const claim = await unknown();
+    const finding = found({ body: Buffer.from("\0found") });
+    t.equal(await store.settleUnknown(claim.id, claim.token, finding), "done");
+    const replay = await store.claim({ ...claim, token: hex(16) });
+    assert(replay.kind === "replay");
+    const { response, token, fence, createdAtMs, expiresAtMs, completedAtMs } = replay.record;
+    t.equal(response?.status, 201);
+    t.equal(Buffer.from(response?.body ?? []).toString(), "\0found");
+    t.same(response?.headers, finding.response.headers);
+    t.same({ token, fence }, { token: finding.token, fence: 1 });
+    t.equal(expiresAtMs - completedAtMs, DAY_MS);
+    t.ok(createdAtMs <= completedAtMs);
+    t.same(await store.complete(claim.id, claim.token, answerOf(), DAY_MS), { kind: "lost" });
+    t.equal(await store.settleUnknown(claim.id, claim.token, finding), "lost", "once");
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS), "not-unknown");
+  });
+
+  t.test("found executed, without a body, or with an empty one: told apart", async (t) => {
+    for (const body of [undefined, Buffer.alloc(0)]) {
+      const claim = await unknown();
+      t.equal(await store.settleUnknown(claim.id, claim.token, found({ body })), "done");
+      const record = await store.inspect(claim.id);
+      assert(record?.state === "completed");
+      t.equal(record.response?.body?.byteLength, body?.byteLength);
+    }
+  });
+
+  t.test("found not executed: the key is free, also where a lease has ended it", async (t) => {
+    const crashed = claimOf({ leaseMs: 40, unknownRetentionMs: DAY_MS });
+    await store.claim(crashed);
+    const none = { kind: "not-executed" } as const;
+    t.equal(await store.settleUnknown(crashed.id, crashed.token, none), "lost", "in flight");
+    await pass(60);
+    for (const claim of [await unknown(), crashed]) {
+      t.equal(await store.settleUnknown(claim.id, claim.token, none), "done");
+      t.equal(await store.inspect(claim.id), undefined);
+      t.equal(await store.settleUnknown(claim.id, claim.token, none), "lost");
+      t.same(await store.claim(claimOf({ id: claim.id })), { kind: "granted", fence: 1 });
+    }
+  });
+
+  t.test(
+    "what was found out about one attempt is lost on every other state of the key",
+    async (t) => {
+      const findings = [found(), { kind: "not-executed" }] as const;
+      const allLost = async (id: string, attempt: string, state: string): Promise<void> => {
+        const before = await store.inspect(id);
+        for (const finding of findings) {
+          t.equal(await store.settleUnknown(id, attempt, finding), "lost", state);
+        }
+        t.same(await store.inspect(id), before, state);
+      };
+      const first = await unknown({ onUnknown: "resend" });
+      await allLost(first.id, hex(16), "another token");
+      const second = { ...first, token: hex(16) };
+      t.same(await store.claim(second), { kind: "granted", fence: 2 });
+      await allLost(first.id, first.token, "claimed again");
+      await store.markUnknown(first.id, second.token, "timeout", DAY_MS);
+      await allLost(first.id, first.token, "unknown again");
+      await store.complete(first.id, second.token, answerOf({ status: 500 }), DAY_MS);
+      await allLost(first.id, second.token, "completed by its owner");
+      const resolved = await unknown();
+      await store.resolve(resolved.id, "executed", DAY_MS);
+      await allLost(resolved.id, resolved.token, "resolved");
+      const forgotten = await unknown();
+      await store.forget(forgotten.id);
+      await allLost(forgotten.id, forgotten.token, "forgotten");
+    },
+  );
 }
 
 export async function listing(t: Test, makeStore: MakeStore): Promise<void> {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { Test } from "tap";
 import { cells } from "./contract-cells.ts";
 import { rolls } from "./contract-roll.ts";
-import { fidelity, listing, operators, waiting } from "./contract-reading.ts";
+import { fidelity, listing, operators, probes, waiting } from "./contract-reading.ts";
 import type { MakeStore } from "./contract-values.ts";
 import { answerOf, claimOf, DAY_MS, hex, OTHER } from "./contract-values.ts";
 
@@ -15,6 +15,7 @@ export function storeContract(t: Test, makeStore: MakeStore): void {
   t.test("writes by the owner", (t) => ownerWrites(t, makeStore));
   t.test("leases and retention", (t) => time(t, makeStore));
   t.test("operators", (t) => operators(t, makeStore));
+  t.test("probes", (t) => probes(t, makeStore));
   t.test("listing", (t) => listing(t, makeStore));
   t.test("fidelity", (t) => fidelity(t, makeStore));
   t.test("waiting", (t) => waiting(t, makeStore));

@@ -100,6 +100,27 @@ const STEPS = [
     ({ at, outcome, durationMs }, store, ids) => store.resolve(ids[at] ?? "", outcome, durationMs),
   ),
   step(
+    4,
+    "settleUnknown",
+    {
+      ...anyRecord,
+      attempt: fc.constantFrom(...TOKENS),
+      kind: fc.constantFrom("executed" as const, "not-executed" as const),
+      ...anyToken,
+      n: fc.nat({ max: 2 }),
+      ...anyDuration,
+    },
+    ({ at, attempt, kind, token, n, durationMs }, store, ids) =>
+      store.settleUnknown(
+        ids[at] ?? "",
+        attempt,
+        kind === "not-executed"
+          ? { kind }
+          : { kind, token, response: RESPONSES[n] ?? RESPONSES[0], retentionMs: durationMs },
+      ),
+  ),
+  step(2, "look", anyRecord, ({ at }, store, ids) => store.look(ids[at] ?? "")),
+  step(
     1,
     "list",
     { state: fc.constantFrom(undefined, ...STATES), limit: fc.constantFrom(7, 1000) },

@@ -15,6 +15,7 @@ export type Faulty =
   | "release"
   | "markUnknown"
   | "inspect"
+  | "settleUnknown"
   | "watch"
   | "readCell"
   | "writeCell"
@@ -60,6 +61,7 @@ export function faultyStore(
     markUnknown: (id, token, reason, ms) =>
       settling(id, "markUnknown", () => memory.markUnknown(id, token, reason, ms)),
     inspect: (id) => through("inspect", () => memory.inspect(id)),
+    settleUnknown: (...write) => through("settleUnknown", () => memory.settleUnknown(...write)),
     readCell: (id) => through("readCell", () => memory.readCell(id)),
     writeCell: (...write) => through("writeCell", () => memory.writeCell(...write)),
     enterRoll: (entry) => through("enterRoll", () => memory.enterRoll(entry)),

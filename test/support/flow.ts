@@ -7,6 +7,7 @@ import type {
   BodyRead,
   ExchangeReport,
   ForwardOutcome,
+  Observer,
   OutboundRequest,
   Passed,
   Reply,
@@ -14,10 +15,12 @@ import type {
 } from "../../src/core/ports.ts";
 import type { StoreOperation } from "../../src/core/outcome.ts";
 import type { Policy, Route } from "../../src/core/policy.ts";
+import type { ProbeReport } from "../../src/core/probe-ports.ts";
 import type { HeaderPair, StoredRecord } from "../../src/core/record.ts";
 import { readsFinder, routeFinder } from "../../src/core/route.ts";
 import type { FlowDeps } from "../../src/flow/deps.ts";
 import { exchange } from "../../src/flow/exchange.ts";
+import { createProber } from "../../src/flow/prober.ts";
 import { createDuplicates } from "../../src/flow/sights.ts";
 import { createLatency } from "../../src/flow/latency.ts";
 import { readJson } from "../../src/http/json.ts";
@@ -78,6 +81,9 @@ export interface Line {
   readonly events: readonly string[];
   readonly lost: readonly StoreOperation[];
   readonly unknowns: readonly string[];
+  readonly probes: readonly ProbeReport[];
+  /** Routes of outcomes that are asked about no more, because there were too many. */
+  readonly dropped: readonly string[];
   /** How often the upstream was called. */
   calls(): number;
   /** The n-th call (from 1), now or when it comes. */
@@ -100,6 +106,8 @@ export interface LineOptions {
   readonly leaseMs?: number;
   /** Where keys in flight are locked as well. */
   readonly keyLocks?: FlowDeps["keyLocks"];
+  /** How many unknown outcomes are asked about at once. */
+  readonly mostProbed?: number;
   readonly liveRecords?: number;
 }
 
@@ -108,6 +116,8 @@ export function newLine(options: LineOptions = {}): Line {
   const events: string[] = [];
   const lost: StoreOperation[] = [];
   const unknowns: string[] = [];
+  const probes: ProbeReport[] = [];
+  const dropped: string[] = [];
   const faults = new Map<Faulty, Fault[]>();
   const memory = createMemoryStore({ now: () => EPOCH_MS + clock.monotonicMs() });
   const store = faultyStore(memory, clock, faults, events);
@@ -116,6 +126,19 @@ export function newLine(options: LineOptions = {}): Line {
   const newToken = (): string => {
     tokens += 1;
     return String(tokens).padStart(32, "0");
+  };
+  const observer: Observer = {
+    began: () => {
+      events.push("began");
+      return () => events.push("ended");
+    },
+    finished: () => events.push("finished"),
+    lostWrite: (operation) => lost.push(operation),
+    unknownOutcome: ({ route, reason }) => unknowns.push(`${route} ${reason}`),
+    leftBehind: ({ route, reason }) => unknowns.push(`${route} ${reason}`),
+    recordedBytes: () => undefined,
+    probed: (report) => probes.push(report),
+    probeDropped: (route) => dropped.push(route),
   };
   const deps: FlowDeps = {
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
@@ -128,19 +151,22 @@ export function newLine(options: LineOptions = {}): Line {
     upstream: { send: upstream.send },
     clock,
     newToken,
-    observer: {
-      began: () => {
-        events.push("began");
-        return () => events.push("ended");
-      },
-      finished: () => events.push("finished"),
-      lostWrite: (operation) => lost.push(operation),
-      unknownOutcome: ({ route, reason }) => unknowns.push(`${route} ${reason}`),
-      leftBehind: ({ route, reason }) => unknowns.push(`${route} ${reason}`),
-      recordedBytes: () => undefined,
-    },
+    observer,
     latency: createLatency(),
     duplicates: createDuplicates("salt"),
+    prober: createProber({
+      terms: () => deps,
+      store,
+      clock,
+      observer,
+      newToken,
+      chance: () => 1,
+      most: options.mostProbed ?? 100,
+      // Uncaught, it fails the test.
+      failed: (error) => {
+        throw new Error("a probe failed", { cause: error });
+      },
+    }),
     limits: {
       leaseMs: options.leaseMs ?? LEASE_MS,
       deadlineMs: DEADLINE_MS,
@@ -157,6 +183,8 @@ export function newLine(options: LineOptions = {}): Line {
     events,
     lost,
     unknowns,
+    probes,
+    dropped,
     calls: () => upstream.sent.length,
     arrived: upstream.arrived,
     respond: upstream.respond,

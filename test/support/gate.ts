@@ -47,6 +47,8 @@ export async function startGate(
     unknownOutcome: () => undefined,
     leftBehind: () => undefined,
     recordedBytes: () => undefined,
+    probed: () => undefined,
+    probeDropped: () => undefined,
   };
   const tunnel = createTunnel({
     url: upstreamUrl,

@@ -23,6 +23,7 @@ export function newPolicy(overrides: Partial<Policy> = {}): Policy {
     waitTimeoutMs: 10_000,
     onStoreError: "reject",
     onUnknown: "by-method",
+    probe: undefined,
     retention: { completedMs: 86_400_000, unknownMs: 259_200_000 },
     limits: { requestBytes: 1024, responseBytes: 1024 },
     respond: {

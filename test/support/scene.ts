@@ -67,7 +67,7 @@ export async function startScene(
   root: Test,
   store: StoreName,
   settings: SceneSettings = {},
-  options: GatewayOptions = {},
+  parts: GatewayOptions = {},
 ): Promise<Scene> {
   const upstream = await startUpstream(t);
   answerByNumber(upstream);
@@ -76,7 +76,7 @@ export async function startScene(
     upstream: { url: upstream.url, ...settings.upstream },
     store: { ...(await storeSettings(root, store)), timeout: "2s", ...settings.store },
   };
-  const gateway = await startGateway(t, sections, options);
+  const gateway = await startGateway(t, sections, parts);
   await until(async () => (await call(`${gateway.admin}/readyz`)).status === 200);
   const record = async (id: string): Promise<RecordView | undefined> => {
     const answer = await call(`${gateway.admin}/v1/records/${id}`);
@@ -90,7 +90,7 @@ export async function startScene(
     record,
     forgotten: (id) => until(async () => (await record(id)) === undefined),
     inState: (id, state) => until(async () => (await record(id))?.["state"] === state),
-    admin: (path, options) => call(gateway.admin + path, options),
+    admin: (path, request) => call(gateway.admin + path, request),
   };
 }
 

@@ -1,0 +1,32 @@
+/** What the flow tells of itself, counted and logged. Which words and which fields, `metrics.ts` and `log.ts` decide. */
+import type { UnknownOutcome } from "../core/outcome.ts";
+import type { Observer } from "../core/ports.ts";
+import type { Log } from "./log.ts";
+
+export function observing(
+  metrics: Omit<Observer, "leftBehind">,
+  log: Pick<Log, "event" | "exchange">,
+  leftBehind: Observer["leftBehind"],
+  told?: (outcome: UnknownOutcome) => void,
+): Observer {
+  return {
+    began: () => metrics.began(),
+    finished(report) {
+      metrics.finished(report);
+      log.exchange(report);
+    },
+    lostWrite: (operation) => metrics.lostWrite(operation),
+    unknownOutcome(outcome) {
+      metrics.unknownOutcome(outcome);
+      told?.(outcome);
+    },
+    leftBehind,
+    recordedBytes: (bytes) => metrics.recordedBytes(bytes),
+    probed(report) {
+      metrics.probed(report);
+      const durationMs = Math.round(report.durationMs);
+      log.event("info", "unknown outcome probed", { ...report, durationMs });
+    },
+    probeDropped: (route) => metrics.probeDropped(route),
+  };
+}
