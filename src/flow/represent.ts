@@ -56,7 +56,10 @@ function judgeRead(read: ForwardOutcome): Represented {
     }
     case "streaming": {
       read.stream.cancel();
-      return unreadable(502, "The resource is over limits.responseBytes, too large to be compared");
+      return unreadable(
+        502,
+        "The resource cannot be compared: it is over limits.responseBytes, or only the connection's end says where it ends",
+      );
     }
   }
 }

@@ -37,13 +37,12 @@ export function createUpstream(options: UpstreamOptions): UpstreamPool {
     options.connections,
     () => new UpstreamLane(options.url, connect, (lane) => lanes.remove(lane)),
   );
-  const secure = options.url.startsWith("https:");
   let closed = false;
   return {
     send: (request, limits) =>
       closed
         ? Promise.resolve({ kind: "not-sent", status: 502, cause: "closed" })
-        : new Promise((resolve) => new Call({ lanes, secure }, request, limits, resolve).start()),
+        : new Promise((resolve) => new Call(lanes, request, limits, resolve).start()),
     retire: () => lanes.retire(),
     async close() {
       closed = true;
@@ -113,7 +112,6 @@ type Limits = Parameters<Upstream["send"]>[1];
 /** One call, from the pool's queue to the end of its answer. Settles its promise once. */
 class Call implements Handler {
   readonly #lanes: Connections<UpstreamLane>;
-  readonly #secure: boolean;
   readonly #request: OutboundRequest;
   readonly #limits: Limits;
   readonly #resolve: (outcome: ForwardOutcome) => void;
@@ -128,16 +126,16 @@ class Call implements Handler {
   #headers: readonly HeaderPair[] = [];
   #chunks: Buffer[] = [];
   #received = 0;
+  #isFramed = true;
   #stream: Readable | undefined;
 
   constructor(
-    way: { readonly lanes: Connections<UpstreamLane>; readonly secure: boolean },
+    lanes: Connections<UpstreamLane>,
     request: OutboundRequest,
     limits: Limits,
     resolve: (outcome: ForwardOutcome) => void,
   ) {
-    this.#lanes = way.lanes;
-    this.#secure = way.secure;
+    this.#lanes = lanes;
     this.#request = request;
     this.#limits = limits;
     this.#resolve = resolve;
@@ -208,10 +206,8 @@ class Call implements Handler {
       return;
     }
     if (this.#request.method === "HEAD") return;
-    // RFC 9112 §9.8: over TLS an answer that only the close delimits is whole only if close_notify came, which Node does
-    // not tell. It is passed on as it comes and not kept.
-    const mayBeCut = this.#secure && !isFramed(headers);
-    if (mayBeCut || announcesTooMuch(headers, this.#limits.responseBytes)) this.#startStream();
+    this.#isFramed = isFramed(headers);
+    if (announcesTooMuch(headers, this.#limits.responseBytes)) this.#startStream();
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
@@ -229,6 +225,9 @@ class Call implements Handler {
 
   onResponseEnd(): void {
     this.#giveBack();
+    // RFC 9112 §8: of an answer that only the close delimits nobody can tell whether it is whole. An upstream that is
+    // killed closes, too, and Node tells some resets as an end. It is passed on, and not kept.
+    if (!this.#isFramed && this.#stream === undefined) this.#startStream();
     if (this.#stream !== undefined) {
       this.#stream.push(null);
       return;

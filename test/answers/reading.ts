@@ -15,6 +15,8 @@ export type Reading =
       readonly pairs: readonly Pair[];
       readonly body: Buffer;
       readonly resetBehind: boolean;
+      /** Nothing but the end of the connection ends it, so that it must not be kept. */
+      readonly unframed: boolean;
     }
   /** No answer, or not a whole one. `begun`: what of it a reader could have passed on before that was clear. */
   | {
@@ -65,7 +67,8 @@ export function strictReading(bytes: Buffer, ending: Ending, method: string): Re
     const announced = typeof framing === "number" ? framing : 0;
     if (!part.whole) return { kind: "none", begun: { status, announced, body } };
     const resetBehind = ending === "resets";
-    return { kind: "answer", status, pairs: endToEnd(pairs), body, resetBehind };
+    const unframed = !bodiless && framing === "close";
+    return { kind: "answer", status, pairs: endToEnd(pairs), body, resetBehind, unframed };
   }
   return { kind: "none" };
 }

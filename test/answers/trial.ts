@@ -126,7 +126,7 @@ function kindOf(reading: Reading, reply: Reply): Kind | undefined {
   const asRead = isTold(reading, reply);
   if (NOT_KEPT.has(reading.status)) return asRead ? "not-kept" : undefined;
   const tooLong = reading.body.length > RESPONSE_BYTES;
-  if (asRead) return tooLong ? "streamed" : "answers";
+  if (asRead) return tooLong || reading.unframed ? "streamed" : "answers";
   // Nobody can tell what the reset has overtaken.
   if (!reading.resetBehind) return undefined;
   if (isUnknown && outcomeOf(reply) === "outcome-unknown") return "unknown";

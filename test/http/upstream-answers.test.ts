@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import t from "tap";
 import type { HeaderPair } from "../../src/core/record.ts";
-import { answerOf, sendTo, word } from "../support/sending.ts";
+import { answerOf, sendTo, streamOf, word } from "../support/sending.ts";
 import { startRawUpstream, startUpstream } from "../support/upstream.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -135,11 +135,15 @@ t.test("an encoded body stays encoded", async (t) => {
   t.ok(answer.headers.some(([name, value]) => name === "Content-Encoding" && value === "gzip"));
 });
 
-t.test("an answer that ends with the connection is whole", async (t) => {
+t.test("an answer that ends with the connection is passed on, and not kept", async (t) => {
   for (const head of ["HTTP/1.1 200 OK\r\nConnection: close", "HTTP/1.0 200 OK"]) {
     const upstream = await startRawUpstream(t, (socket) => socket.end(`${head}\r\n\r\nto the end`));
-    const answer = answerOf(await sendTo(t, upstream.url).send());
-    t.equal(answer.body.toString(), "to the end");
+    const { status, stream } = streamOf(await sendTo(t, upstream.url).send());
+    t.equal(status, 200);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    t.equal(Buffer.concat(chunks).toString(), "to the end");
+    t.equal(upstream.count(), 1);
   }
 });
 

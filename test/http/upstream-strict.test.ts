@@ -154,7 +154,8 @@ t.test("an answer that ends at the very byte at which its reader pauses", async 
     let received = 0;
     for await (const chunk of stream) received += chunk.byteLength;
     t.equal(received, size, framing);
-    t.equal(word(await send({}, { responseBytes: 100_000 })), "answered 200");
+    const kept = framing.startsWith("Content-Length") ? "answered 200" : "streaming 200";
+    t.equal(word(await send({}, { responseBytes: 100_000 })), kept);
     t.equal(upstream.count(), 2);
   }
 });
