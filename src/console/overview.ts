@@ -148,7 +148,7 @@ function latencyPlot(
       plot.draw(
         lines,
         `${label}: median ${p50}, 99th percentile ${p99}, the last ${spanOf(samples)}`,
-        seen ? `↑ ${milliseconds(largestOf(lines))}` : "no calls yet",
+        seen ? `↑ ${milliseconds(largestOf(lines))}` : "no calls since the page was opened",
       );
     },
   };
