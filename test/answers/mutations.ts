@@ -19,8 +19,8 @@ export interface Said {
   /** All of them. */
   readonly bytes: Buffer;
   readonly ending: Ending;
-  /** The last piece is behind the answer and changes nothing of it. */
-  readonly spare: boolean;
+  /** With this piece the answer is whole: what comes later, the ending too, changes nothing of it. -1 where none is. */
+  readonly wholeAt: number;
 }
 
 /** What a gateway keeps of an answer; some bodies are longer. */
@@ -59,22 +59,24 @@ export function saidBy(number: number): Said {
   const [how, bytes] = random.pick(BYTES)(whole, random, number, family === SOUND);
   const ending = endingOf(bytes, method, draft, random);
   const behind = random.chance(0.25) ? random.pick(BEHIND) : "nothing";
-  const all = behind === "nothing" ? bytes : Buffer.concat([bytes, poison(number)]);
+  const pieces = piecesOf(bytes, behind, number, random);
   return {
     number,
     method,
-    spare: behind !== "nothing" && behind !== "at once" && isSameAnswer(bytes, all, ending, method),
     what: `${what}, ${how}, behind it ${behind}, the connection ${ending}`,
-    pieces: piecesOf(bytes, behind, number, random),
-    bytes: all,
+    pieces,
+    wholeAt: wholeAt(pieces, method),
+    bytes: Buffer.concat(pieces.map((piece) => piece.bytes)),
     ending,
   };
 }
 
-function isSameAnswer(some: Buffer, more: Buffer, ending: Ending, method: string): boolean {
-  const [one, other] = [strictReading(some, ending, method), strictReading(more, ending, method)];
-  if (one.kind === "none" || other.kind === "none") return false;
-  return one.body.equals(other.body);
+function wholeAt(pieces: readonly Piece[], method: string): number {
+  let bytes = Buffer.alloc(0);
+  return pieces.findIndex((piece) => {
+    bytes = Buffer.concat([bytes, piece.bytes]);
+    return strictReading(bytes, "stays", method).kind === "answer";
+  });
 }
 
 function newDraft(number: number, random: Random): Draft {
