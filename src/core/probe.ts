@@ -73,6 +73,9 @@ export function verdictOnProbe(
       return { kind: "kept", cause: "answer-too-large" };
     case "answered": {
       const { status } = outcome.answer;
+      // DANGER: where the route gives a status a meaning of its own, a 404 is not "there is no such operation" either.
+      if (verdictOn(status, policy) !== "record")
+        return { kind: "kept", cause: `status-${status}` };
       if (status === 404) {
         // DANGER: the first request may still be on its way, or at work where the status URL does not see it yet.
         const leftMs = sinceMs + releaseAfterMs - nowMs;
@@ -81,7 +84,7 @@ export function verdictOnProbe(
           : { kind: "not-executed" };
       }
       const whole = isSuccess(status) && !NOT_YET.has(status);
-      return whole && verdictOn(status, policy) === "record"
+      return whole
         ? { kind: "executed", response: toRecord(outcome.answer, policy) }
         : { kind: "kept", cause: `status-${status}` };
     }

@@ -134,6 +134,14 @@ t.test("the status lists of the route hold for what a probe is told, too", async
   const respond = { release: [], unknown: [203], keepsAnswer: true };
   const kept = await unknown(() => answered(203, "maybe"), probing({}, { respond }));
   t.equal((await kept.ask({ headers: ANN })).status, 409);
+  for (const lists of [{ unknown: [404] }, { release: [404] }]) {
+    const all = { ...respond, unknown: [], ...lists };
+    const listed = await unknown(() => answered(404), probing({}, { respond: all }));
+    listed.clock.jump(RELEASE_AFTER_MS);
+    t.equal((await listed.ask({ headers: ANN })).status, 409, "a 404 that may mean something else");
+    t.match(listed.probes, [{ result: "kept", cause: "status-404" }]);
+    t.equal(posts(listed), 1);
+  }
   const never = probing({}, { respond: { release: [], unknown: [], keepsAnswer: false } });
   const bare = await unknown(() => answered(200, "secret"), never);
   const retry = await bare.ask({ headers: ANN });
