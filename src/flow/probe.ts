@@ -16,6 +16,8 @@ export interface Question {
   /** By which its route is found; without a query. */
   readonly method: string;
   readonly path: string;
+  /** The site that it was for, where several share an upstream. */
+  readonly host?: string | undefined;
 }
 
 /** `attempt` is the one that is unknown now. `result`: nothing where the upstream was not asked. */
@@ -67,7 +69,7 @@ export async function probeOnce(
 }
 
 async function ask(
-  { key }: Question,
+  { key, host }: Question,
   record: UnknownRecord,
   nowMs: number,
   headers: readonly HeaderPair[],
@@ -75,7 +77,7 @@ async function ask(
 ): Promise<Verdict> {
   const target = probeTarget(path, key);
   if (target === undefined) return { kind: "kept", cause: "key-unfit-for-path" };
-  const sent = probeFields(policy, fields, headers);
+  const sent = [...hostFields(fields, host), ...probeFields(policy, fields, headers)];
   const outcome = await upstream.send(
     { method: "GET", target, headers: sent, body: new Uint8Array() },
     { deadlineMs: timeoutMs, responseBytes: policy.limits.responseBytes },
@@ -102,6 +104,17 @@ async function act(
   return { kind: "settled", result: answer === "done" ? verdict.kind : "overtaken" };
 }
 
+/**
+ * DANGER: another site's 404 says nothing of this operation. Where the configuration sends something of its own, a caller
+ * must not choose who gets it.
+ */
+function hostFields(
+  { headers }: Pick<ProbePolicy, "headers">,
+  host: string | undefined,
+): readonly HeaderPair[] {
+  return host === undefined || headers.length > 0 ? [] : [["Host", host]];
+}
+
 /** Of a caller nothing but what names it; what the configuration brings stands over that. Not compressed, for all to read. */
 function probeFields(
   { scopeHeaders }: Policy,
@@ -113,7 +126,7 @@ function probeFields(
   const isOwn = (field: string): boolean => own.some(([name]) => isNamed(name, field));
   const named = callers.filter(([name]) => {
     const field = name.toLowerCase();
-    return scopeHeaders.includes(field) && !isOwn(field);
+    return scopeHeaders.includes(field) && !isOwn(field) && !(field === "host" && own.length === 0);
   });
   return isOwn("accept-encoding")
     ? [...named, ...own]

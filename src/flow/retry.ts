@@ -2,6 +2,7 @@
  * A retry that has met an unknown outcome on a route with `onUnknown: probe`: it waits until the upstream has been asked, and
  * then asks the store once more, whose word alone counts.
  */
+import { fieldOf } from "../core/fields.ts";
 import type { InboundRequest } from "../core/ports.ts";
 import { splitTarget, type Admitted, type Keyed } from "./admit.ts";
 import { claim } from "./claim.ts";
@@ -24,7 +25,7 @@ export async function claimAfterProbe(
   return claim(admitted, keyed, inbound, deps);
 }
 
-export function questionOf({ method, target }: Admitted, { id, key }: Keyed): Question {
+export function questionOf({ method, target, headers }: Admitted, { id, key }: Keyed): Question {
   const [path] = splitTarget(target);
-  return { id, key, method, path };
+  return { id, key, method, path, host: fieldOf(headers, "host") };
 }

@@ -256,6 +256,22 @@ t.test("a key that would lead elsewhere is not asked about, and stays unknown", 
   t.equal(await counted(scene, "kept"), 4);
 });
 
+t.test("sites that share an upstream: the one is asked that the request was for", async (t) => {
+  const scene = await startScene(t, root, "memory", charges({ as: "caller", releaseAfter: "1s" }));
+  losing(scene, 1, (seen, req, res) => {
+    if (seen.all("Host")[0] === "shop.example") return tellPaid(seen, req, res);
+    writeAnswer(res, { status: 404, body: "no such site" });
+  });
+  const [key, headers] = [newKey(), { ...CALLER, Host: "shop.example" }];
+  const lost = await scene.ask({ key, headers });
+  await until(async () => {
+    const record = await scene.record(lost.header("Idempotency-Record") ?? "");
+    return Date.now() - Date.parse(String(record?.["since"])) > 1000;
+  });
+  t.same((await scene.ask({ key, headers })).body, PAID);
+  t.equal(posts(scene), 1);
+});
+
 t.test("a stop does not wait for a probe", async (t) => {
   const scene = await startScene(t, root, "memory", charges({ timeout: "1h" }));
   losing(scene, 1, () => undefined);
