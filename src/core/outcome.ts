@@ -84,6 +84,8 @@ export interface UnknownOutcome {
   readonly method: string;
   readonly reason: UnknownReason;
   readonly fence: number;
+  /** The claim's token, which no other attempt has: a key that was freed begins at fence 1 again. Never told as it is. */
+  readonly attempt: string;
   /** Epoch milliseconds on the store's clock. Left out: it became so just now. */
   readonly sinceMs?: number;
 }

@@ -54,7 +54,7 @@ export function createLeftBehind(deps: LeftBehindDeps): LeftBehind {
   const known = new Set<string>();
 
   async function tellOnce(record: UnknownRecord): Promise<void> {
-    const { id, fence, route, method, reason, sinceMs, expiresAtMs } = record;
+    const { id, fence, token: attempt, route, method, reason, sinceMs, expiresAtMs } = record;
     const cell = cellOf(record);
     const keptMs = Math.max(expiresAtMs - sinceMs, KEPT_AT_LEAST_MS);
     try {
@@ -63,11 +63,11 @@ export function createLeftBehind(deps: LeftBehindDeps): LeftBehind {
       // Rather twice than never.
       if (!(error instanceof StoreUnavailable || error instanceof RecordCorrupt)) throw error;
     }
-    observer.unknownOutcome({ recordId: id, route, method, reason, fence, sinceMs });
+    observer.unknownOutcome({ recordId: id, route, method, reason, fence, attempt, sinceMs });
   }
 
-  function firstHere({ id, fence }: UnknownRecord): boolean {
-    const name = `${id} ${fence}`;
+  function firstHere({ id, token }: UnknownRecord): boolean {
+    const name = `${id} ${token}`;
     if (known.has(name)) return false;
     known.add(name);
     const [oldest] = known;
@@ -109,8 +109,8 @@ export function createLeftBehind(deps: LeftBehindDeps): LeftBehind {
   };
 }
 
-function cellOf({ id, fence }: UnknownRecord): string {
+function cellOf({ id, token }: UnknownRecord): string {
   const digest = new Digest();
-  for (const part of ["left-behind", id, String(fence)]) digest.add(part);
+  for (const part of ["left-behind", id, token]) digest.add(part);
   return digest.end();
 }

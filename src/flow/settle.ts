@@ -208,9 +208,10 @@ async function markUnknown(
   policy: Policy,
   deps: FlowDeps,
 ): Promise<Settled> {
-  const { id, fence, request } = owned;
+  const { id, fence, token: attempt } = owned;
   const { route } = policy;
-  deps.observer.unknownOutcome({ recordId: id, route, method: request.method, reason, fence });
+  const { method } = owned.request;
+  deps.observer.unknownOutcome({ recordId: id, route, method, reason, fence, attempt });
   const { unknownMs } = policy.retention;
   const mark = (): Promise<WriteAnswer> =>
     deps.store.markUnknown(id, owned.token, reason, unknownMs);

@@ -29,7 +29,7 @@ export type Dated = UnknownOutcome & { readonly sinceMs: number };
 
 export function messageOf(outcomes: readonly Dated[], about: About): Message {
   const told = outcomes.map((outcome) => ({
-    id: idOf([outcome.recordId, String(outcome.fence)]),
+    id: idOf([outcome.recordId, outcome.attempt]),
     record: outcome.recordId,
     route: outcome.route,
     method: outcome.method,

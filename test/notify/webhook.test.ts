@@ -100,7 +100,8 @@ function stage() {
       for (let i = 0; i < times; i += 1) {
         n += 1;
         const recordId = n.toString(16).padStart(64, "0");
-        webhook.tell({ recordId, route: "charges", method: "POST", reason: "reset", fence: 2 });
+        const attempt = recordId.slice(32);
+        webhook.tell({ recordId, route: "charges", method: "POST", reason: "reset", fence: 2, attempt }); // prettier-ignore
       }
     },
     /** The numbers of what was told in each call. */
@@ -162,28 +163,32 @@ t.test("the first outcome is told at once, signed with every secret, and by name
   t.same(s.counted(), { "called delivered": 1, "told delivered": 1 });
 });
 
-t.test("the same outcome has the same id whoever tells of it, another fence another", async (t) => {
-  const ids = async (fence: number): Promise<string | undefined> => {
-    const { webhook, posted, clock } = stage();
-    webhook.tell({
-      recordId: "a".repeat(64),
-      route: `route-${posted.length}`,
-      method: "POST",
-      reason: "crash",
-      fence,
-      sinceMs: START_MS - fence,
-    });
-    await clock.advance(0);
-    t.equal(
-      posted[0]?.told.data.outcomes[0]?.["since"],
-      new Date(START_MS - fence).toISOString(),
-      "since when it was found to be so",
-    );
-    return posted[0]?.fields["webhook-id"];
-  };
-  t.equal(await ids(1), await ids(1));
-  t.not(await ids(1), await ids(2));
-});
+t.test(
+  "the same outcome has the same id whoever tells of it, another attempt another",
+  async (t) => {
+    const ids = async (fence: number, attempt = "a".repeat(32)): Promise<string | undefined> => {
+      const { webhook, posted, clock } = stage();
+      webhook.tell({
+        recordId: "a".repeat(64),
+        route: `route-${posted.length}`,
+        method: "POST",
+        reason: "crash",
+        fence,
+        attempt,
+        sinceMs: START_MS - fence,
+      });
+      await clock.advance(0);
+      t.equal(
+        posted[0]?.told.data.outcomes[0]?.["since"],
+        new Date(START_MS - fence).toISOString(),
+        "since when it was found to be so",
+      );
+      return posted[0]?.fields["webhook-id"];
+    };
+    t.equal(await ids(1), await ids(1));
+    t.not(await ids(1), await ids(1, "b".repeat(32)), "of a key that was freed meanwhile");
+  },
+);
 
 t.test("what follows within the interval is told together, a hundred at a time", async (t) => {
   const s = stage();

@@ -18,7 +18,7 @@ const REPORT: ExchangeReport = {
   durationMs: 12,
 };
 
-const UNKNOWN = { recordId: "0".repeat(64), method: "POST", fence: 1 };
+const UNKNOWN = { recordId: "0".repeat(64), method: "POST", fence: 1, attempt: "a".repeat(32) };
 
 function metrics(routes: readonly string[] = ["charges", "orders"]): Metrics {
   return createMetrics({ version: "1.2.3", routes });

@@ -278,6 +278,21 @@ t.test("a look through the store finds what was left behind, once for all gatewa
   await again;
   t.same(second.told, [], "another gateway counts none of them again");
 
+  // Freed by an operator, sent again, and lost again: with fence 1 again.
+  const [, freed] = claims;
+  if (freed === undefined) throw new Error("no claim");
+  t.equal(await store.resolve(freed.id, "not-executed", 0), "done");
+  await store.claim({ ...freed, token: "e".repeat(32) });
+  nowMs += 1000;
+  const anew = second.lookThrough(0, stop.signal);
+  await second.clock.advance(20_000);
+  await anew;
+  t.match(
+    second.told,
+    [{ recordId: freed.id, reason: "crash", fence: 1 }],
+    "another crash under a key that was freed is counted",
+  );
+
   const broken = async (): Promise<never> => {
     throw new StoreUnavailable("away");
   };
