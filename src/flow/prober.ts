@@ -103,7 +103,8 @@ class Memory implements Prober {
     const [oldest] = this.#known.size >= most ? this.#known.values() : [];
     if (oldest !== undefined) {
       this.#known.delete(oldest.question.id);
-      observer.probeDropped(this.#policyOf(oldest.question)?.route ?? "none");
+      // What was asked about for its retries alone is asked about by the next one as ever.
+      if (oldest.watched) observer.probeDropped(this.#policyOf(oldest.question)?.route ?? "none");
     }
     const fresh = { question, attempt, probes: 0, dueAtMs, running: undefined, watched: false };
     this.#known.set(question.id, fresh);

@@ -359,6 +359,17 @@ t.test("there is a bound to what is known; the oldest is let go, and counted", a
   t.same([...asked], ["/by-key/key-2", "/by-key/key-3"]);
 });
 
+t.test("what was asked about for retries alone is let go, and no loss to count", async (t) => {
+  const line = await unknown(() => answered(500), probing({ as: "caller" }), { mostProbed: 2 });
+  for (const key of ["key-2", "key-3", "key-4", "key-5"]) {
+    await line.ask({ key, headers: ANN });
+    await line.ask({ key, headers: ANN });
+  }
+  t.equal(gets(line).length, 4);
+  t.same(line.dropped, []);
+  t.equal(posts(line), 5);
+});
+
 t.test("after an outage no more than a few are asked about at once", async (t) => {
   const line = newLine({ policy: probing() });
   const release: (() => void)[] = [];
