@@ -27,6 +27,8 @@ export interface RollTables extends ExpiringTables {
 
 const NOTHING = Buffer.alloc(0);
 const ID_DIGITS = 64;
+/** Scopes of which it is known where the last page ended, about: entries come and go between. */
+const MOST_SEEN = 1000;
 
 /** `transact` runs its body in a write transaction. */
 export function embeddedRoll(
@@ -60,6 +62,9 @@ function tableOf({ values, expiry, order }: RollTables): RollTable {
     const bytes = values.getBinary(scope + id);
     return bytes && { expiresAtMs: bytes.readDoubleBE(0), claimingUntilMs: bytes.readDoubleBE(8) };
   }
+
+  /** LMDB walks over all that is skipped, and may have a million to skip: the next page begins at the end of the last. */
+  const seen = new Map<string, { readonly key: OrderKey; readonly rank: number }>();
 
   const count = (scope: string): number => values.getBinary(scope)?.readUInt32BE(0) ?? 0;
 
@@ -99,10 +104,22 @@ function tableOf({ values, expiry, order }: RollTables): RollTable {
       drop(scope, id, before);
       setCount(scope, count(scope) - 1);
     },
-    page(scope, offset, limit) {
-      const start = [scope] as unknown as OrderKey;
+    page(scope, from, limit) {
+      const known = seen.get(scope);
+      const near = known !== undefined && known.rank <= from ? known : undefined;
+      const start = near?.key ?? ([scope] as unknown as OrderKey);
       const end: OrderKey = [scope, Infinity, ""];
-      return [...order.getKeys({ start, end, offset, limit })].map(([, , id]) => id);
+      const keys = [...order.getKeys({ start, end, offset: from - (near?.rank ?? 0), limit })];
+      const last = keys.at(-1);
+      if (from > 0 && last !== undefined) remember(scope, last, from + keys.length - 1);
+      return keys.map(([, , id]) => id);
     },
   };
+
+  function remember(scope: string, key: OrderKey, rank: number): void {
+    seen.delete(scope);
+    seen.set(scope, { key, rank });
+    const [oldest] = seen.size > MOST_SEEN ? seen.keys() : [];
+    if (oldest !== undefined) seen.delete(oldest);
+  }
 }

@@ -12,6 +12,7 @@ import t from "tap";
 import type { Store } from "../../src/core/ports.ts";
 import { StoreUnavailable } from "../../src/core/ports.ts";
 import type { EmbeddedStoreOptions } from "../../src/store/embedded.ts";
+import { embeddedRoll } from "../../src/store/embedded-roll.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
 import { damageRecord } from "../support/damage.ts";
 import { storeContract } from "./contract.ts";
@@ -221,3 +222,61 @@ t.test("a damaged record is listed as such, and hides no other", async (t) => {
   t.match(await store.list({ limit: 10 }), { records: [{ id: sound.id }], damaged: [hurt.id] });
   t.same(await store.list({ limit: 10, state: "completed" }), { records: [], damaged: [hurt.id] });
 });
+
+t.test(
+  "of a full roll every entry is looked at, and none of those before is walked over",
+  async (t) => {
+    const values = new Map<string, Buffer>();
+    const keys = new Map<string, readonly [string, number, string]>();
+    let skipped = 0;
+    const tables = {
+      values: {
+        getBinary: (id: string) => values.get(id),
+        putSync: (id: string, value: Buffer) => values.set(id, value),
+        removeSync: (id: string) => values.delete(id),
+      },
+      expiry: { putSync: () => true, removeSync: () => true, getKeys: () => [] },
+      order: {
+        putSync: (key: [string, number, string]) => keys.set(key.join(), key),
+        removeSync: (key: [string, number, string]) => keys.delete(key.join()),
+        getKeys({
+          start,
+          offset,
+          limit,
+        }: {
+          start: readonly unknown[];
+          offset: number;
+          limit: number;
+        }) {
+          // prettier-ignore
+          skipped += offset;
+          const [, ms = 0, id = ""] = start as [string, number?, string?];
+          const all = [...keys.values()].toSorted((a, b) => a[1] - b[1] || (a[2] < b[2] ? -1 : 1));
+          const rest = all.filter((key) => key[1] > ms || (key[1] === ms && key[2] >= id));
+          return rest
+            .slice(offset, offset + limit)
+            .map((key): [string, number, string] => [...key]);
+        },
+      },
+    };
+    const looked = new Set<string>();
+    const roll = embeddedRoll(
+      tables,
+      async (body) => body(),
+      (id) => {
+        looked.add(id);
+        return 9_000_000;
+      },
+      () => 1_000_000,
+    );
+    const [scope, most] = ["5".repeat(64), 400];
+    const enter = (n: number) => {
+      const id = n.toString(16).padStart(64, "0");
+      return roll.enterRoll({ scope, id, most, keepMs: 1000 + n, claimMs: 1, how: "look" });
+    };
+    for (let n = 0; n < most; n += 1) t.match(await enter(n), { kind: "entered" });
+    for (let n = 0; n < 60; n += 1) t.match(await enter(most + n), { kind: "full" });
+    t.equal(looked.size, most);
+    t.ok(skipped < 4 * 60, `${skipped} walked over`);
+  },
+);
