@@ -225,6 +225,7 @@ function termsOf(config: GatewayConfig, lasting: Lasting, before: Terms | undefi
       lateClaimMs: 2 * store.timeoutMs + CLOCK_SLACK_MS,
       // A look at the resource and the write, and what is read and written of it in the store around them.
       lockLeaseMs: 2 * up.timeoutMs + 4 * store.timeoutMs + 1000,
+      resolvedMs: config.defaults.retention.completedMs,
     },
   };
   const screen = newScreen({

@@ -49,6 +49,8 @@ export interface FlowDeps {
     readonly lateClaimMs: number;
     /** How long a resource's lock is held at most: a look at the resource and one call, each up to `deadlineMs`. */
     readonly lockLeaseMs: number;
+    /** How long a record is kept that an operator says was executed, whatever its route says. */
+    readonly resolvedMs: number;
   };
   /** Takes over work that outlives its exchange; a graceful stop waits for it, a rejection is logged. */
   readonly background: (work: Promise<void>) => void;

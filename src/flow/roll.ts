@@ -39,8 +39,9 @@ export async function withinRoll(
 ): Promise<Claimed> {
   const { liveRecords, clock } = deps;
   if (liveRecords === undefined) return claimKey();
-  const { leaseMs } = deps.limits;
-  const { unknownMs, completedMs } = policy.retention;
+  const { leaseMs, resolvedMs } = deps.limits;
+  const { unknownMs } = policy.retention;
+  const completedMs = Math.max(policy.retention.completedMs, resolvedMs);
   // In flight and then unknown, resolved at the last moment and then completed; twice the lease, because a record that a
   // store has lost may be put back at the end of it.
   const keepMs = 2 * leaseMs + unknownMs + completedMs + CLAIM_MS;

@@ -76,7 +76,13 @@ t.test("claims in doubt by the thousand leave a sick store in peace", async (t) 
       sleep: (ms: number) => new Promise<void>((wake) => sleepers.set(wake, nowMs + ms)),
     },
     background: () => undefined,
-    limits: { leaseMs: LEASE_MS, deadlineMs: LEASE_MS, lateClaimMs: 300, lockLeaseMs: LEASE_MS },
+    limits: {
+      leaseMs: LEASE_MS,
+      deadlineMs: LEASE_MS,
+      lateClaimMs: 300,
+      lockLeaseMs: LEASE_MS,
+      resolvedMs: 0,
+    },
   };
   async function passed(ms: number): Promise<void> {
     for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 50) {

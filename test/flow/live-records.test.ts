@@ -1,6 +1,6 @@
 /** The quota on live records in the line: what it asks of the store and when, and a store that fails just then. */
 import t from "tap";
-import { answered, newLine } from "../support/flow.ts";
+import { answered, newLine, RESOLVED_MS } from "../support/flow.ts";
 import type { Told } from "../support/flow.ts";
 
 const word = (told: Told): string | undefined => told.header("Idempotency-Status");
@@ -145,5 +145,17 @@ t.test("a place is free again when its record is over, and only then", async (t)
   await line.clock.advance(100);
   t.equal(word(await line.ask({ key: "b" })), "executed");
   t.equal(word(await line.ask({ key: "a" })), "quota-exceeded", "its record is over");
+  t.equal(line.calls(), 2);
+});
+
+t.test("what an operator says was executed counts for as long as its record is kept", async (t) => {
+  const line = newLine({ liveRecords: 1 });
+  line.respond(() => ({ kind: "unknown", reason: "reset", cause: "UND_ERR_SOCKET" }));
+  const id = (await line.ask({ key: "a" })).header("Idempotency-Record") ?? "";
+  t.equal(await line.store.resolve(id, "executed", RESOLVED_MS), "done");
+  line.clock.jump(RESOLVED_MS - 1);
+  t.equal(word(await line.ask({ key: "b" })), "quota-exceeded");
+  line.clock.jump(1);
+  t.equal(word(await line.ask({ key: "b" })), "outcome-unknown");
   t.equal(line.calls(), 2);
 });

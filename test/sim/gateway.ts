@@ -181,6 +181,7 @@ export class Gateway {
         // The gateway's own: one time-out behind the second one, past which no claim is taken any more.
         lateClaimMs: 2 * STORE_TIMEOUT_MS,
         lockLeaseMs: LOCK_LEASE_MS,
+        resolvedMs: 0,
       },
       background: (work) => void work.catch(defect),
     };

@@ -34,6 +34,8 @@ import { VirtualClock } from "./virtual-clock.ts";
 export const LEASE_MS = 40_000;
 export const DEADLINE_MS = 30_000;
 export const LATE_CLAIM_MS = 300;
+/** Longer than the policy keeps what it recorded itself. */
+export const RESOLVED_MS = 30 * 86_400_000;
 export const EPOCH_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 export interface Sent {
@@ -172,6 +174,7 @@ export function newLine(options: LineOptions = {}): Line {
       deadlineMs: DEADLINE_MS,
       lateClaimMs: LATE_CLAIM_MS,
       lockLeaseMs: 3 * DEADLINE_MS,
+      resolvedMs: RESOLVED_MS,
     },
     // A rejection here is a defect: unhandled, it fails the test.
     background: (work) => void work,
