@@ -24,7 +24,7 @@ for (const row of rows) {
 t.test("300 of them through a whole gateway", async (t) => {
   const speaker = await startSpeaker(t, saidBy);
   const gateway = await startGateway(t, {
-    upstream: { url: speaker.url, timeout: "5s", connections: 512 },
+    upstream: { url: speaker.url, timeout: "30s", connections: 512 },
     store: { url: "memory:" },
     log: { level: "silent" },
     defaults: { onUnknown: "block", limits: { responseBytes: `${RESPONSE_BYTES}B` } },
