@@ -240,6 +240,25 @@ const CASES: readonly Case[] = [
   },
   {
     rule: "executed-after-recorded",
+    claim: "a recorded answer binds also where the upstream would turn the next execution away",
+    breaks: history(
+      asks(1, RESEND),
+      executes(1, 1),
+      answers(1),
+      told(1, "executed", "a1"),
+      executes(2, 2),
+      releases(2),
+    ),
+    keeps: history(asks(1, RESEND), executes(1, 1), releases(1), executes(2, 1), releases(2)),
+  },
+  {
+    rule: "mismatch-executed",
+    claim: "another request is not sent, whatever the upstream makes of it",
+    breaks: history(asks(1), executes(1, 1), answers(1), executes(2, 2, OTHER), releases(2)),
+    keeps: history(asks(1), executes(1, 1), releases(1), executes(2, 1, OTHER), releases(2)),
+  },
+  {
+    rule: "executed-after-recorded",
     claim: "a late replay of a forgotten record binds nobody",
     breaks: history(
       asks(1, RESEND),

@@ -182,7 +182,7 @@ function executed(
   if (index.tellsClaims && (state.sent.get(fence) ?? 0) > (state.claims.get(fence) ?? 0)) {
     object("unclaimed", `execution ${execution} with fence ${fence} has no claim of its own`);
   }
-  if (state.excused || index.executions.get(execution)?.end?.released === true) return;
+  if (state.excused) return;
   if (state.recorded !== undefined) {
     const { request } = state.recorded;
     object(
@@ -197,6 +197,8 @@ function executed(
       `executions ${other.execution} and ${execution} are of one key and two fingerprints`,
     );
   }
+  // What the upstream answers for released may run again, and then for anything.
+  if (index.executions.get(execution)?.end?.released === true) return;
   const resends = state.resends.has(fingerprint);
   const twin = state.executions.find(
     (earlier) => earlier.fingerprint === fingerprint && (!resends || earlier.fence === fence),

@@ -78,14 +78,17 @@ export function runSlow(_first: number, count: number): Promise<BatchResult> {
     ];
     const healthy = await goOn(t, gateway.url, over);
     const peaks = await Promise.all(held);
-    const violations = [...healthy.violations];
     const answered = healthy.asked - healthy.violations.length;
+    const isEnough = count > 1000 && answered >= healthy.asked * 0.999;
+    const violations = isEnough ? [] : [...healthy.violations];
     const made = upstream.calls.filter(({ url }) => url === "/healthy").length;
-    if (made !== healthy.asked) violations.push(`${made} of ${healthy.asked} were executed`);
+    // One that was not answered may have been executed.
+    if (made < answered || made > healthy.asked) {
+      violations.push(`${made} of ${healthy.asked} were executed, and ${answered} answered`);
+    }
     const peak = peaks.reduce((total, one) => total + one, 0);
     if (peak < count * 0.9)
       violations.push(`only ${peaks.join(" + ")} of ${count} connections stood`);
-    if (count > 1000 && answered >= healthy.asked * 0.999) violations.length = 0;
     return {
       done: count,
       violations,
