@@ -247,6 +247,10 @@ const TITLES: readonly (readonly [purpose: string, name: string])[] = [
   ["gives a claim back", "release"],
   ["the owner says that nobody can know", "mark-unknown"],
   ["reads a record", "inspect"],
+  ["a probe has found out", "settle-unknown"],
+  ["tells whether a record stands", "standing"],
+  ["enters a record on the roll", "enter-roll"],
+  ["takes a record off the roll", "strike-roll"],
   ["reads what is remembered", "read-cell"],
   ["writes or removes what is remembered", "write-cell"],
 ];

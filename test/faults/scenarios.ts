@@ -10,7 +10,9 @@ export interface Scenario {
   readonly fromTheStart?: true;
   readonly leaseMs?: number;
   /** Beside `upstream` and `store`, as in YAML. */
-  readonly settings?: (redisUrl: string) => Readonly<Record<string, unknown>>;
+  readonly settings?: (redisUrl: string, unit: string) => Readonly<Record<string, unknown>>;
+  /** More would be a violation of its own. */
+  readonly mostExecutions?: number;
   readonly respond?: Respond;
   play(unit: Unit): Promise<void>;
   /** Each is asked again in the end until its answer is final. */
@@ -18,6 +20,8 @@ export interface Scenario {
 }
 
 const POST: Request = { method: "POST", path: "/charges", key: "key-1", body: '{"a":1}' };
+const SECOND: Request = { ...POST, key: "key-2" };
+const THIRD: Request = { ...POST, key: "key-3" };
 const PUT: Request = { method: "PUT", path: "/charges/1", key: "key-1", body: '{"a":1}' };
 
 /** Until it is so, or as long as nothing of it would be a violation of its own. */
@@ -148,6 +152,35 @@ export const SCENARIOS: readonly Scenario[] = [
     async play(unit) {
       await unit.ask(POST);
       await unit.ask(POST);
+    },
+  },
+  {
+    name: "probed",
+    calls: 8,
+    requests: [POST],
+    settings: (_, unit) => ({
+      defaults: {
+        onUnknown: "probe",
+        probe: { path: "/by-key/{key}", headers: [{ name: "x-unit", value: unit }] },
+      },
+    }),
+    respond: () => ({ kind: "cut", told: 201 }),
+    async play(unit) {
+      await unit.ask(POST);
+      await unit.ask(POST);
+      await unit.ask(POST);
+    },
+  },
+  {
+    name: "quota",
+    calls: 11,
+    requests: [POST, SECOND, THIRD],
+    settings: () => ({ quotas: { liveRecords: 2 } }),
+    mostExecutions: 2,
+    async play(unit) {
+      await unit.ask(POST);
+      await unit.ask(SECOND);
+      await unit.ask(THIRD);
     },
   },
   {

@@ -36,10 +36,13 @@ export interface Request {
   readonly resource?: ResourceAccess;
 }
 
-/** `answer`: what the upstream says; `cut`: it breaks the connection in place of an answer. */
+/**
+ * `answer`: what the upstream says; `cut`: it breaks the connection in place of an answer. `told`: with this status it
+ * tells whoever asks by the key what the answer would have been.
+ */
 export type Response =
   | { readonly kind: "answer"; readonly status: number; readonly padding?: number }
-  | { readonly kind: "cut" };
+  | { readonly kind: "cut"; readonly told?: number };
 
 export interface Place {
   readonly redisPort: number;
@@ -70,6 +73,7 @@ export class Witnessed {
   readonly #answered = new Map<number, string>();
   readonly #violations: string[] = [];
   readonly #things = new Map<string, string>();
+  readonly #byKey = new Map<string, { readonly status: number; readonly body: string }>();
   #requests = 0;
   #executions = 0;
   #open: Promise<void> | undefined;
@@ -123,6 +127,8 @@ export class Witnessed {
   async respond(call: Call, res: ServerResponse): Promise<void> {
     const thing = this.#things.get(call.url);
     if (call.method === "GET") {
+      const known = this.#byKey.get(call.url);
+      if (known !== undefined) return writeAnswer(res, known);
       return thing === undefined
         ? writeAnswer(res, { status: 404 })
         : writeAnswer(res, { headers: ["ETag", `"${thing}"`], body: thing });
@@ -147,7 +153,10 @@ export class Witnessed {
     await this.#open;
     const response = this.#respond(execution, asked);
     if (response.kind === "cut") {
-      this.#end(execution, undefined, false, true);
+      const { told } = response;
+      const body = JSON.stringify({ execution });
+      if (told !== undefined) this.#byKey.set(`/by-key/${key}`, { status: told, body });
+      this.#end(execution, told === undefined ? undefined : `${told} ${body}`, false, true);
       res.destroy();
       return;
     }
@@ -341,7 +350,11 @@ export function playUnit(
     for (const request of scenario.requests) await unit.settle(request, leaseMs);
     await unit.look(leaseMs);
     const { executions, requests } = unit;
-    return { violations: unit.violations(), executions, requests, calls, struck };
+    const violations = [...unit.violations()];
+    if (executions > (scenario.mostExecutions ?? Infinity)) {
+      violations.push(`${name}: ${executions} executions`);
+    }
+    return { violations, executions, requests, calls, struck };
   });
 }
 
@@ -368,7 +381,7 @@ function openGateway(
         keyPrefix: `${name}:`,
         lease: ms(scenario.leaseMs ?? 3200),
       },
-      ...scenario.settings?.(url),
+      ...scenario.settings?.(url, name),
     },
     {
       ready: async (store) => {
