@@ -153,7 +153,41 @@ const STEPS = [
     },
   ),
   step(2, "readCell", anyRecord, ({ at }, store, ids) => store.readCell(ids[at] ?? "")),
+  step(
+    6,
+    "enterRoll",
+    {
+      ...anyRecord,
+      most: fc.constantFrom(1, 2),
+      keepMs: fc.constantFrom(DAY_MS, 2 * DAY_MS),
+      how: fc.constantFrom("look" as const, "renew" as const, "always" as const),
+    },
+    async ({ at, ...entry }, store, ids) => {
+      const id = ids[at] ?? "";
+      const answer = await store.enterRoll({
+        ...{ ...entry, id, scope: ids[0] ?? "" },
+        claimMs: DAY_MS,
+      });
+      if (answer.kind === "entered") marksOf(store).set(id, answer.mark);
+      if (answer.kind !== "full") return answer.kind;
+      const { roomInMs } = answer;
+      return `full${roomInMs === undefined ? "" : `, room in ${Math.round(roomInMs / DAY_MS)} days`}`;
+    },
+  ),
+  step(3, "strikeRoll", anyRecord, ({ at }, store, ids) => {
+    const id = ids[at] ?? "";
+    return store.strikeRoll(ids[0] ?? "", id, marksOf(store).get(id) ?? 0);
+  }),
 ];
+
+/** Each store marks the entries of its roll in its own way; the last mark of each id. */
+const marks = new WeakMap<Store, Map<string, number>>();
+
+function marksOf(store: Store): Map<string, number> {
+  const known = marks.get(store) ?? new Map<string, number>();
+  marks.set(store, known);
+  return known;
+}
 
 const MOVE: fc.WeightedArbitrary<Step> = {
   weight: 4,
