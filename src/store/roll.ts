@@ -39,8 +39,10 @@ export function enterRoll(
   const stored = table.get(scope, id);
   const listed = stored !== undefined && stored.expiresAtMs > nowMs ? stored : undefined;
   if (listed !== undefined && how === "look") return { kind: "listed" };
+  // What is over and not swept yet: it counts no more, and lets nobody in.
+  if (stored !== undefined && listed === undefined) table.delete(scope, id);
   let roomAtMs: number | undefined;
-  if (stored === undefined && how !== "always" && table.count(scope) >= most) {
+  if (listed === undefined && how !== "always" && table.count(scope) >= most) {
     roomAtMs = strikeGone(table, standsUntil, scope, nowMs, nextTurn());
     if (table.count(scope) >= most) {
       return { kind: "full", roomInMs: roomAtMs && Math.max(0, roomAtMs - nowMs) };

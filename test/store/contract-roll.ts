@@ -158,6 +158,15 @@ export async function rolls(t: Test, makeStore: MakeStore): Promise<void> {
     t.equal((await store.enterRoll(entryOf(scope, { most: 1 }))).kind, "entered");
   });
 
+  t.test("an entry that is over lets its own record no further than any other", async (t) => {
+    const scope = hex(32);
+    const entry = entryOf(scope, { most: 1, keepMs: 70, claimMs: 70 });
+    await store.enterRoll(entry);
+    await pass(90);
+    await live(store, entryOf(scope, { how: "always" }));
+    t.equal((await store.enterRoll({ ...entry, keepMs: DAY_MS })).kind, "full");
+  });
+
   t.test("of a roll of 16 all are looked at each time", async (t) => {
     for (let n = 0; n < 4; n += 1) {
       const scope = hex(32);
