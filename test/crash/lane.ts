@@ -122,8 +122,16 @@ export async function settle(
 }
 
 /** Ids of the records that are in flight, of all or of those whose path begins so. */
-export async function inFlight({ admin }: GatewayProcess, begin = "/"): Promise<readonly string[]> {
-  const page = await call(`${admin}/v1/records?state=in-flight&limit=1000`);
+export function inFlight(gateway: GatewayProcess, begin = "/"): Promise<readonly string[]> {
+  return recordsThatAre("in-flight", gateway, begin);
+}
+
+export async function recordsThatAre(
+  state: "in-flight" | "unknown",
+  { admin }: GatewayProcess,
+  begin = "/",
+): Promise<readonly string[]> {
+  const page = await call(`${admin}/v1/records?state=${state}&limit=1000`);
   const { records } = page.json() as {
     records: readonly { readonly id: string; readonly path: string }[];
   };

@@ -10,7 +10,7 @@ import { call } from "../support/client.ts";
 import type { GatewayProcess } from "../support/gateway-process.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
 import { outcomeOf, type Asked, type Shot } from "./book.ts";
-import { openLane, within, type Lane } from "./lane.ts";
+import { openLane, recordsThatAre, within, type Lane } from "./lane.ts";
 
 /** Fewer than there are clients, so that calls wait for one. */
 const CONNECTIONS = 4;
@@ -271,13 +271,18 @@ function startUpload(
   };
 }
 
-/** Whoever has an answer of the gateway that was stopped gets it from the next one. */
+/** Nothing is left in flight or unknown behind a stop, and whoever had an answer gets it again. */
 async function replayed(
   { book, store }: Lane,
-  { url }: GatewayProcess,
+  gateway: GatewayProcess,
   asked: readonly Asked[],
 ): Promise<readonly string[]> {
+  const { url } = gateway;
   const faults: string[] = [];
+  for (const state of ["in-flight", "unknown"] as const) {
+    const left = await recordsThatAre(state, gateway);
+    if (left.length > 0) faults.push(`${store}: ${left.length} records ${state} after the stop`);
+  }
   const left = new Map(
     asked.filter(({ heard }) => heard !== undefined).map(({ shot }) => [shot.key, shot]),
   );
