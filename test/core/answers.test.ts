@@ -33,7 +33,7 @@ t.test("each situation has its status in each profile", async (t) => {
     ["body-invalid", 400, 400, 400],
     ["body-incomplete", 408, 408, 408],
     ["store-unavailable", 503, 503, 503],
-    ["record-corrupt", 503, 503, 503],
+    ["record-corrupt", 502, 502, 502],
     ["upstream-unreachable", 502, 502, 502],
     ["credentials-invalid", 401, 401, 401],
     ["quota-exceeded", 429, 429, 429],
@@ -61,11 +61,11 @@ function told(value: boolean | undefined): ProblemCode[] {
 t.test("who must not retry is told so, and who should as well", async (t) => {
   t.same(told(false), [
     ...["key-reused", "outcome-unknown", "not-replayable", "conflict", "stale"],
-    ...["precondition-failed", "replay-denied"],
+    ...["precondition-failed", "record-corrupt", "replay-denied"],
   ]);
   t.same(told(true), [
-    ...["in-flight", "resource-locked", "store-unavailable", "record-corrupt"],
-    ...["upstream-unreachable", "quota-exceeded", "access-unchecked"],
+    ...["in-flight", "resource-locked", "store-unavailable", "upstream-unreachable"],
+    ...["quota-exceeded", "access-unchecked"],
   ]);
 });
 

@@ -59,7 +59,7 @@ const isReplay = (t: Test, answer: Answer): void => {
 /** Refused with the alarm: an error in the log that says why, and the metric by reason. */
 async function isAlarm(t: Test, gateway: TestGateway, key: string, reason: string) {
   const answer = await ask(gateway, key);
-  checkRefusal(t, answer, { code: "record-corrupt", status: 503, key, record: true });
+  checkRefusal(t, answer, { code: "record-corrupt", status: 502, key, record: true });
   t.notMatch(answer.body.toString(), /canary/u);
   const line = (await gateway.exchanges(1)).at(-1);
   t.match(line, { level: "error", outcome: "record-corrupt", cause: reason });

@@ -276,7 +276,7 @@ async function refusedUnsent(
   const calls = upstream.count();
   const { status, outcome } = await again();
   return [
-    ...(status === "503" && outcome === "record-corrupt"
+    ...(status === "502" && outcome === "record-corrupt"
       ? []
       : [`told ${status} ${outcome} (${damage})`]),
     ...(upstream.count() === calls ? [] : [`the upstream was called (${damage})`]),

@@ -30,7 +30,7 @@ t.test("a store that does not count answers like one that does not claim", async
     ["down", 503, "store-unavailable"],
     ["full", 503, "store-unavailable"],
     ["lost", 503, "store-unavailable"],
-    ["corrupt", 503, "record-corrupt"],
+    ["corrupt", 502, "record-corrupt"],
   ] as const) {
     const line = newLine({ liveRecords: 5 });
     line.fail("enterRoll", fault);

@@ -96,7 +96,7 @@ t.test(
 t.test("bypass is for a store that is away, not for a record that cannot be trusted", async (t) => {
   const line = newLine({ policy: { onStoreError: "bypass" } });
   line.fail("claim", "corrupt");
-  t.equal((await line.ask()).status, 503);
+  t.equal((await line.ask()).status, 502);
   t.equal(line.calls(), 0);
 });
 
@@ -218,14 +218,14 @@ t.test(
 );
 
 t.test(
-  "a corrupt record is an alarm: 503, nothing is sent, nothing is replayed, and it stays so",
+  "a corrupt record is an alarm: 502, nothing is sent, nothing is replayed, and it stays so",
   async (t) => {
     const line = newLine();
     await line.ask();
     line.fail("claim", "corrupt", "corrupt");
     for (const _ of [1, 2]) {
       const told = await line.ask();
-      t.equal(told.status, 503);
+      t.equal(told.status, 502);
       t.equal(told.header("Idempotency-Status"), "record-corrupt");
       t.notMatch(told.text, /execution/);
       t.match(told.problem(), { instance: /^urn:idempotency-gateway:record:[0-9a-f]{64}$/ });

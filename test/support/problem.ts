@@ -92,7 +92,7 @@ const SHOULD_RETRY: Readonly<Record<string, boolean>> = {
   conflict: false,
   "in-flight": true,
   "store-unavailable": true,
-  "record-corrupt": true,
+  "record-corrupt": false,
   "access-unchecked": true,
   "quota-exceeded": true,
   "replay-denied": false,
