@@ -5,6 +5,7 @@
 import { loadConfig } from "../config/load.ts";
 import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
 import { Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
+import { progressOf } from "./progress.ts";
 import { jsonLine, linesOf, printable, tableOf } from "./table.ts";
 
 /** Where the command speaks and hears. */
@@ -90,13 +91,13 @@ async function list(
     found.push(
       ...page.records.filter((record) => route === undefined || record["route"] === route),
     );
-    if (watched) err(`\r${looked} records looked at, ${found.length} found`);
+    if (watched) err(`\r${progressOf({ looked, found: found.length, limit, cursor })}`);
   } while (cursor !== undefined && found.length < limit);
-  if (watched) err(`\r${" ".repeat(60)}\r`);
+  if (watched) err(`\r${" ".repeat(80)}\r`);
   const shown = found.slice(0, limit);
   if (json) await out(shown.map(jsonLine).join(""));
   else if (shown.length > 0) await out(tableOf(shown, Date.now()));
-  for (const id of damaged) err(`${id} is damaged and cannot be read; its key gets 503.\n`);
+  for (const id of damaged) err(`${id} is damaged and cannot be read; its key gets 502.\n`);
   if (shown.length === 0 && looked > 0) err(`None of ${looked} records is of route "${route}".\n`);
   else if (shown.length === 0) err("No such records.\n");
   else if (cursor !== undefined || found.length > limit) {

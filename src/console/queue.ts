@@ -105,6 +105,6 @@ function damagedNote(ids: readonly string[]): HTMLElement {
   return element(
     "p",
     { class: "problem" },
-    `Damaged, and answered with 503: ${ids.map(shortId).join(", ")}`,
+    `Damaged, and answered with 502: ${ids.map(shortId).join(", ")}`,
   );
 }

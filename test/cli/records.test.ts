@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import t, { type Test } from "tap";
+import { progressOf } from "../../src/cli/progress.ts";
 import { runRecords, type Terminal } from "../../src/cli/records.ts";
 import { ago, tableOf } from "../../src/cli/table.ts";
 import { call } from "../support/client.ts";
@@ -142,6 +143,16 @@ t.test("lists end where they were told to, go by route, and are JSON for program
   t.equal(upstream.count(), 6);
 });
 
+t.test("a long listing shows how far it is, where that can be known", async (t) => {
+  const half = { looked: 500, found: 3, limit: Infinity, cursor: "8".padEnd(64, "0") };
+  t.equal(progressOf(half), `[${"#".repeat(12)}${".".repeat(12)}] 500 records looked at, 3 found`);
+  t.match(progressOf({ ...half, limit: 4 }), /^\[#{18}\.{6}\] /u, "three of four");
+  t.match(progressOf({ ...half, cursor: undefined }), /^\[#{24}\] /u);
+  const redis = { ...half, cursor: "0.1234." };
+  t.equal(progressOf(redis), "500 records looked at, 3 found");
+  t.match(progressOf({ ...redis, limit: 6 }), /^\[#{12}\.{12}\] /u);
+});
+
 t.test("a damaged record is told and hides no other", async (t) => {
   const { upstream, ask, records, dir } = await setUp(t);
   const { id } = await ask("/v1/charges", "damaged");
@@ -149,8 +160,8 @@ t.test("a damaged record is told and hides no other", async (t) => {
   await damageRecord(dir, id);
   const listed = await records(["list", "--state", "completed", "--json"]);
   t.match(JSON.parse(listed.out), { state: "completed", status: 201 });
-  t.equal(listed.err, `${id} is damaged and cannot be read; its key gets 503.\n`);
-  t.equal((await ask("/v1/charges", "damaged")).status, 503);
+  t.equal(listed.err, `${id} is damaged and cannot be read; its key gets 502.\n`);
+  t.equal((await ask("/v1/charges", "damaged")).status, 502);
   t.equal(upstream.count(), 2);
 });
 

@@ -127,7 +127,7 @@ function checkReused(t: Test, answer: Answer, location: string): void {
   t.match(answer.json()["original"], { status: 201, location }, "the caller's own is recognised");
 }
 
-t.test("a turned bit in the file: 503, an alarm, no replay, no execution", async (t) => {
+t.test("a turned bit in the file: 502, an alarm, no replay, no execution", async (t) => {
   const { upstream, start, dir } = await following(t, "embedded");
   const gateway = await start({ keys: [keyIn(tempDir(t), "a")] });
   const key = newKey();
