@@ -4,11 +4,11 @@
  * gateway's configuration inside is valid. No cluster is asked.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
-import { parse, parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { loadConfig } from "../../src/config/load.ts";
 import { BARE } from "../support/bare-node.ts";
 import { ROOT } from "../support/bundled.ts";
@@ -27,7 +27,13 @@ interface Container {
   readonly startupProbe: Probe;
   readonly livenessProbe: Probe;
   readonly readinessProbe: Probe;
-  readonly lifecycle?: unknown;
+  readonly lifecycle?: {
+    readonly preStop: {
+      readonly sleep?: { readonly seconds: number };
+      readonly exec?: { readonly command: readonly string[] };
+    };
+  };
+  readonly resources: unknown;
   readonly securityContext: unknown;
 }
 
@@ -44,6 +50,7 @@ interface Manifest {
     readonly endpoints: readonly { readonly port: string }[];
     readonly ingress: readonly { readonly ports: readonly { readonly port: string }[] }[];
     readonly scaleTargetRef: { readonly name: string };
+    readonly replicas?: number;
     readonly groups: unknown;
     readonly template: {
       readonly metadata: { readonly labels: Labels };
@@ -190,8 +197,17 @@ for (const [name, render] of [
         allowPrivilegeEscalation: false,
         capabilities: { drop: ["ALL"] },
       });
-      t.ok(spec.containers.every((each) => each.lifecycle !== undefined));
-      t.ok(spec.terminationGracePeriodSeconds > 30 + 10, "upstream.timeout and preStop");
+      for (const { lifecycle } of spec.containers) {
+        const { sleep, exec } = lifecycle?.preStop ?? {};
+        t.ok(sleep?.seconds === 10 || exec?.command.at(-1)?.includes("10000") === true, "preStop");
+      }
+      // As a sidecar it is stopped behind the app, which may take as long.
+      const stopsS = name === "sidecar" ? 30 + 30 : 30;
+      t.ok(spec.terminationGracePeriodSeconds > stopsS + 10, "upstream.timeout and preStop");
+      t.match(gatewayOf(deployment).resources, {
+        requests: { cpu: /m$/u, memory: /Mi$/u },
+        limits: { memory: /Mi$/u },
+      });
       const { version } = JSON.parse(read("package.json")) as { readonly version: string };
       t.equal(gatewayOf(deployment).image, `idempotency-gateway:${version}`);
     },
@@ -219,6 +235,24 @@ t.test("the sidecar starts before the app and stops after it", async (t) => {
   );
 });
 
+t.test("an overlay changes the image, the names and the configuration", async (t) => {
+  const dir = t.testdir({ "gateway.yaml": "upstream: { url: 'http://127.0.0.1:4000' }\n" });
+  const [base, map] = [relative(realpathSync(dir), SIDECAR), "charges-gateway"];
+  const overlay = {
+    resources: [base],
+    namePrefix: "eu-",
+    images: [{ name: "idempotency-gateway", newName: "registry.example/gateway", newTag: "2.0.0" }],
+    configMapGenerator: [{ name: map, behavior: "replace", files: ["gateway.yaml"] }],
+    generatorOptions: { disableNameSuffixHash: true },
+  };
+  writeFileSync(join(dir, "kustomization.yaml"), stringify(overlay));
+  const all = manifests((await tool("kubectl", "kustomize", dir)).stdout);
+  const deployment = one(all, "Deployment");
+  t.equal(deployment.metadata.name, "eu-charges");
+  t.equal(gatewayOf(deployment).image, "registry.example/gateway:2.0.0");
+  t.match(one(all, "ConfigMap", map).data?.["gateway.yaml"], /4000/);
+});
+
 t.test("helm has nothing against the chart, and each part can be had or left out", async (t) => {
   t.match((await tool("helm", "lint", "--strict", CHART)).stdout, "0 chart(s) failed");
   const kinds = (all: readonly Manifest[]) => all.map(({ kind }) => kind).toSorted();
@@ -226,8 +260,11 @@ t.test("helm has nothing against the chart, and each part can be had or left out
   const off = ["networkPolicy", "podDisruptionBudget"];
   const least = await chart(...off.flatMap((part) => ["--set", `${part}.enabled=false`]));
   t.same(kinds(least), core);
+  t.equal(one(least, "Deployment").spec.replicas, 2);
+  const everything = await chart(...EVERYTHING);
+  t.equal(one(everything, "Deployment").spec.replicas, undefined, "the autoscaler's to say");
   t.same(
-    kinds(await chart(...EVERYTHING)),
+    kinds(everything),
     [
       ...[...core, "ConfigMap", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget"],
       ...["PrometheusRule", "ServiceMonitor"],
