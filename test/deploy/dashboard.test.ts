@@ -36,6 +36,9 @@ interface Dashboard {
   readonly templating: {
     readonly list: readonly { readonly name: string; readonly definition: string }[];
   };
+  readonly annotations: {
+    readonly list: readonly { readonly name: string; readonly expr: string }[];
+  };
 }
 
 interface Sample {
@@ -79,6 +82,7 @@ function queries(): Map<string, string> {
     const [, metric = ""] = /^label_values\((\w+), (\w+)\)$/.exec(definition) ?? [];
     found.set(`variable ${name}`, metric);
   }
+  for (const { name, expr } of dashboard.annotations.list) found.set(`annotation ${name}`, expr);
   for (const { record } of rules.groups.flatMap((group) => group.rules)) {
     if (record !== undefined) found.set(`recording rule ${record}`, record);
   }
