@@ -128,4 +128,28 @@ export const RESOURCE_BUGS: readonly Bug[] = [
       },
     ],
   },
+  {
+    name: "a create-only PUT replaces what stands there",
+    hunt: "sim",
+    rule: "precondition-passed",
+    edits: [
+      {
+        file: RESOURCE,
+        search: `    return same ? { kind: "already-there", current } : { kind: "exists" };`,
+        replace: `    return same ? { kind: "already-there", current } : { kind: "go" };`,
+      },
+    ],
+  },
+  {
+    name: "an update-only PUT makes what was not there",
+    hunt: "sim",
+    rule: "precondition-passed",
+    edits: [
+      {
+        file: RESOURCE,
+        search: `  if (policy.put === "update-only" && current.kind === "absent") return { kind: "missing" };\n`,
+        replace: "",
+      },
+    ],
+  },
 ];

@@ -17,10 +17,9 @@ import {
   storeLost,
   told,
   unanswered,
-  writes,
 } from "./written.ts";
 
-interface Case {
+export interface Case {
   readonly rule: Rule;
   readonly claim: string;
   readonly breaks: History;
@@ -31,11 +30,7 @@ const RESEND = { onUnknown: "resend" } as const;
 const OTHER = { fingerprint: "f2" };
 const BOB = { scope: "bob" };
 
-const once = writes("create", { once: true });
-const serialized = writes("update", { serialized: true });
-const mortal = { tombstones: true };
-
-export const CASES: readonly Case[] = [
+export const KEY_CASES: readonly Case[] = [
   {
     rule: "executed-twice",
     claim: "blocked, a key executes once, whatever the fences",
@@ -392,107 +387,5 @@ export const CASES: readonly Case[] = [
     claim: "where nothing goes wrong no write is lost and everybody has a reply",
     breaks: faultFree(asks(1), lostWrite("complete")),
     keeps: history(asks(1), lostWrite("complete"), unanswered(1)),
-  },
-  {
-    rule: "overlap",
-    claim: "serialized writes do not overlap",
-    breaks: history(
-      executes(1, 1, { resource: serialized }),
-      executes(2, 1, { ...BOB, resource: serialized }),
-      answers(1),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: serialized }),
-      answers(1),
-      executes(2, 1, { ...BOB, resource: serialized }),
-    ),
-  },
-  {
-    rule: "overlap",
-    claim: "writes to two resources may overlap",
-    breaks: history(
-      executes(1, 1, { resource: serialized }),
-      executes(2, 1, { ...BOB, resource: serialized }),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: serialized }),
-      executes(2, 1, { ...BOB, resource: { ...serialized, id: "/other" } }),
-    ),
-  },
-  {
-    rule: "resurrected",
-    claim: "what a client knows to be deleted is not updated",
-    breaks: history(
-      asks(1),
-      executes(1, 1, { resource: writes("delete", mortal) }),
-      answers(1),
-      told(1, "executed", "a1"),
-      executes(2, 1, { ...BOB, resource: writes("update", mortal) }),
-    ),
-    keeps: history(
-      asks(1),
-      executes(1, 1, { resource: writes("delete", mortal) }),
-      answers(1),
-      told(1, "executed", "a1"),
-      executes(2, 1, { ...BOB, resource: writes("create", mortal) }),
-      answers(2),
-      executes(3, 1, { key: "k3", resource: writes("update", mortal) }),
-    ),
-  },
-  {
-    rule: "two-owners",
-    claim: "the first write that succeeds owns the resource",
-    breaks: history(
-      executes(1, 1, { resource: once }),
-      answers(1),
-      executes(2, 1, { ...BOB, resource: once }),
-      answers(2),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: once }),
-      answers(1),
-      executes(2, 1, { key: "k2", resource: writes("delete") }),
-      answers(2),
-      executes(3, 1, { ...BOB, resource: once }),
-      answers(3),
-    ),
-  },
-  {
-    rule: "two-owners",
-    claim: "a write that fails owns nothing",
-    breaks: history(
-      executes(1, 1, { resource: once }),
-      breaks(1),
-      executes(2, 1, { ...BOB, resource: once }),
-      answers(2),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: once }),
-      releases(1),
-      executes(2, 1, { ...BOB, resource: once }),
-      answers(2),
-    ),
-  },
-  {
-    rule: "precondition-passed",
-    claim: "a condition holds when the write comes",
-    breaks: history(
-      executes(1, 1, { resource: writes("update", { condition: { wanted: "a", current: "b" } }) }),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: writes("update", { condition: { wanted: "b", current: "b" } }) }),
-    ),
-  },
-  {
-    rule: "precondition-passed",
-    claim: "anything fits `*`, and nothing does not",
-    breaks: history(
-      executes(1, 1, {
-        resource: writes("update", { condition: { wanted: "*", current: undefined } }),
-      }),
-    ),
-    keeps: history(
-      executes(1, 1, { resource: writes("update", { condition: { wanted: "*", current: "b" } }) }),
-    ),
   },
 ];

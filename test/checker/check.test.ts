@@ -1,9 +1,12 @@
 /** The checker itself: what each of its rules objects to, and what it lets pass. */
 import t from "tap";
-import { CASES } from "./cases.ts";
+import { KEY_CASES } from "./cases.ts";
 import { check } from "./check.ts";
 import { RULES } from "./history.ts";
+import { RESOURCE_CASES } from "./resource-cases.ts";
 import { answers, asks, executes, history, told } from "./written.ts";
+
+const CASES = [...KEY_CASES, ...RESOURCE_CASES];
 
 for (const { rule, claim, breaks: broken, keeps } of CASES) {
   t.test(`${rule}: ${claim}`, async (q) => {

@@ -107,7 +107,10 @@ export interface ResourceAccess {
   readonly once: boolean;
   /** A deleted thing stays deleted while its tombstone lasts, whatever an update says. */
   readonly tombstones: boolean;
-  /** The condition that the request carried (`If-Match`) and the tag that the upstream had when it came. */
+  /**
+   * What had to stand there, by the request (`If-Match`: a tag, or `*` for anything) or by its route (`*`, or `none` for
+   * nothing), and the tag that the upstream had when it came.
+   */
   readonly condition?: { readonly wanted: string; readonly current: string | undefined };
 }
 

@@ -82,7 +82,8 @@ function began(
   }
   if (condition === undefined) return;
   const { wanted, current } = condition;
-  const holds = wanted === "*" ? current !== undefined : wanted === current;
+  const stands = current !== undefined;
+  const holds = wanted === "*" ? stands : wanted === "none" ? !stands : wanted === current;
   if (!holds) {
     object(
       "precondition-passed",

@@ -36,6 +36,9 @@ export function digestOf(status: number, headers: readonly HeaderPair[], body: U
 /** How an upstream ends what it has begun when its caller has left: well inside the margin of a lease. */
 const LETS_GO_MS = 300;
 
+/** What a PUT must find, by its route. */
+const PUTS_ON = { upsert: undefined, "create-only": "none", "update-only": "*" } as const;
+
 export class SimulatedUpstream {
   readonly #world: World;
   readonly #faults: Faults;
@@ -176,15 +179,17 @@ export class SimulatedUpstream {
   #accessOf({ method, target, headers }: OutboundRequest): ResourceAccess | undefined {
     const rules = policyOf(method, target).resource;
     if (rules === undefined) return undefined;
-    const wanted = fieldOf(headers, "if-match") ?? fieldOf(headers, "x-if-match");
-    const judged = wanted !== undefined && rules.precondition !== "off";
+    const tag = fieldOf(headers, "if-match") ?? fieldOf(headers, "x-if-match");
+    const asked = rules.precondition === "off" ? undefined : tag;
+    const wanted = asked ?? (method === "PUT" ? PUTS_ON[rules.put] : undefined);
     return {
       id: target,
       effect: effectOf(method, rules.put === "create-only"),
       serialized: rules.serialize !== "off" && this.#locksHold,
       once: rules.once && method !== "DELETE",
       tombstones: rules.afterDelete !== undefined && this.#locksHold,
-      ...(judged && this.#locksHold && { condition: { wanted, current: this.tagOf(target) } }),
+      ...(wanted !== undefined &&
+        this.#locksHold && { condition: { wanted, current: this.tagOf(target) } }),
     };
   }
 
