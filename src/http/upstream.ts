@@ -79,8 +79,8 @@ class UpstreamLane implements Lane {
   }
 
   /** An answer is through: undici's timer closes what is idle for longer than that, and may run late. */
-  idleFor(ms: number): void {
-    this.#idleUntilMs = performance.now() + ms;
+  usableUntil(ms: number): void {
+    this.#idleUntilMs = ms;
   }
 
   close(): Promise<void> {
@@ -120,6 +120,7 @@ class Call implements Handler {
   #controller: Controller | undefined;
   #settled = false;
   #idleMs = IDLE_MS;
+  #sentMs = 0;
   #deadline: NodeJS.Timeout | undefined;
   #deadlineMs = Infinity;
   #status = 0;
@@ -175,7 +176,8 @@ class Call implements Handler {
   #giveBack(): void {
     const lane = this.#lane;
     this.#lane = undefined;
-    lane?.idleFor(this.#idleMs);
+    // From when the request was sent: the upstream's own time cannot have begun before, however late its answer was read.
+    lane?.usableUntil(this.#sentMs + this.#idleMs);
     if (lane !== undefined) setImmediate(() => this.#lanes.giveBack(lane));
   }
 
@@ -183,7 +185,8 @@ class Call implements Handler {
   onRequestStart(controller: Controller): void {
     // DANGER: after a pause of the process a connection that has become free may be seen before the timer that is
     // over. The lease may be over too by then, and another gateway may have sent this request.
-    if (performance.now() >= this.#deadlineMs) this.#expire();
+    this.#sentMs = performance.now();
+    if (this.#sentMs >= this.#deadlineMs) this.#expire();
     if (this.#settled) {
       // The caller was told "not sent" while this waited for a connection; aborting here keeps that true.
       controller.abort(new Error("deadline over"));

@@ -52,3 +52,33 @@ for (const [announced, stoodMs] of [
     },
   );
 }
+
+t.test(
+  "an answer read late makes its connection no younger: it is counted from the request",
+  async (q) => {
+    const server = await startUpstream(q, {
+      answer: { status: 201, headers: ["Keep-Alive", "timeout=3"] },
+    });
+    server.server.keepAliveTimeout = 0;
+    let connections = 0;
+    server.server.on("connection", () => (connections += 1));
+    const upstream = createUpstream({ url: server.url, connectTimeoutMs: 5000, connections: 1 });
+    q.teardown(() => upstream.close());
+    const request = { method: "POST", target: "/", headers: [], body: new Uint8Array() };
+    const limits = { deadlineMs: 60_000, responseBytes: 1000 };
+
+    const gate = server.hold();
+    const sending = upstream.send(request, limits);
+    await server.arriving(1);
+    // The upstream answers and idles from now on; this process stands still for 1.5 s before it reads that.
+    const now = performance.now.bind(performance);
+    let stoodMs = 1500;
+    q.intercept(performance, "now", { value: () => now() + stoodMs });
+    gate.release();
+    q.match(await sending, { kind: "answered" });
+    stoodMs += 600;
+    q.match(await upstream.send(request, limits), { kind: "answered" });
+    q.equal(connections, 2, "connections");
+    q.equal(server.count(), 2, "upstream calls");
+  },
+);
