@@ -1,7 +1,7 @@
 /** How far a listing is, for whoever watches it. Pure. */
+import { RECORD_ID } from "./arguments.ts";
 
 const WIDTH = 24;
-const ID = /^[0-9a-f]{64}$/u;
 
 export interface Progress {
   readonly looked: number;
@@ -28,7 +28,7 @@ export function progressOf(progress: Progress): string {
 function shareOf({ found, limit, cursor }: Progress): number | undefined {
   if (cursor === undefined) return 1;
   const ofLimit = found / limit;
-  if (ID.test(cursor))
+  if (RECORD_ID.test(cursor))
     return Math.min(1, Math.max(ofLimit, Number.parseInt(cursor.slice(0, 8), 16) / 2 ** 32));
   return limit === Infinity ? undefined : Math.min(1, ofLimit);
 }

@@ -213,8 +213,7 @@ async function markUnknown(
   const { method } = owned.request;
   deps.observer.unknownOutcome({ recordId: id, route, method, reason, fence, attempt });
   const { unknownMs } = policy.retention;
-  const mark = (): Promise<WriteAnswer> =>
-    deps.store.markUnknown(id, owned.token, reason, unknownMs);
+  const mark = (): Promise<WriteAnswer> => deps.store.markUnknown(id, attempt, reason, unknownMs);
   const write = async (): Promise<WriteAnswer> => {
     const answer = await mark();
     return answer === "done" || !(await putBack(owned, deps)) ? answer : mark();

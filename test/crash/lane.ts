@@ -121,11 +121,11 @@ export async function settle(
   return told;
 }
 
-/** Ids of the records that are in flight, of all or of those whose path begins so. */
 export function inFlight(gateway: GatewayProcess, begin = "/"): Promise<readonly string[]> {
   return recordsThatAre("in-flight", gateway, begin);
 }
 
+/** Their ids, of all or of those whose path begins so. */
 export async function recordsThatAre(
   state: "in-flight" | "unknown",
   { admin }: GatewayProcess,
