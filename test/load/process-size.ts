@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export interface ProcessSize {
   readonly rssMiB: number;
+  /** The part of it that is nobody's file: heaps, buffers, stacks. The rest is code and LMDB's mapped file. */
+  readonly anonymousMiB: number;
   readonly sockets: number;
   /** Everything that is open, sockets included. */
   readonly handles: number;
@@ -10,13 +12,19 @@ export interface ProcessSize {
 
 export function sizeOf(pid: number): ProcessSize {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
-  const [, kiB] = /^VmRSS:\s+(\d+) kB$/mu.exec(status) ?? [];
   const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
   return {
-    rssMiB: Number(kiB) / 1024,
+    rssMiB: mebibytes(status, "VmRSS"),
+    anonymousMiB: mebibytes(status, "RssAnon"),
     sockets: targets.filter((target) => target.startsWith("socket:")).length,
     handles: targets.length,
   };
+}
+
+function mebibytes(status: string, field: string): number {
+  const [, kiB] = new RegExp(`^${field}:\\s+(\\d+) kB$`, "mu").exec(status) ?? [];
+  if (kiB === undefined) throw new Error(`/proc tells no ${field}`);
+  return Number(kiB) / 1024;
 }
 
 /** One that was closed meanwhile is none. */

@@ -41,6 +41,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
     const gateway = await start();
     const traffic = new Traffic(gateway.url, new Random(first), PER_SECOND);
     const rss: Sample[] = [];
+    const anonymous: Sample[] = [];
     const sockets: Sample[] = [];
     const handles: Sample[] = [];
     const startedMs = performance.now();
@@ -51,6 +52,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
       if (nextMs < startedMs + WARM_UP * minutes * 60_000) continue;
       const size = sizeOf(gateway.pid);
       rss.push({ atMs: nextMs, value: size.rssMiB });
+      anonymous.push({ atMs: nextMs, value: size.anonymousMiB });
       sockets.push({ atMs: nextMs, value: size.sockets });
       handles.push({ atMs: nextMs, value: size.handles });
     }
@@ -73,6 +75,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
       peaks: {
         rssMiB: largest(rss),
         rssRiseMiBPerHour: trendOf(rss).slopePerHour,
+        anonymousRiseMiBPerHour: trendOf(anonymous).slopePerHour,
         sockets: largest(sockets),
         openFiles: largest(handles),
       },
