@@ -6,7 +6,7 @@ import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { call } from "../test/support/client.ts";
-import { freePort } from "../test/support/redis-server.ts";
+import { freePort } from "../test/support/free-port.ts";
 import type { Teardown } from "../test/support/teardown.ts";
 import { ROOT, startProgram, type Running } from "./processes.ts";
 import { startNginx, type Site } from "./site.ts";

@@ -13,7 +13,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
 import { call } from "../test/support/client.ts";
-import { freePort, startRedis, type RedisServer } from "../test/support/redis-server.ts";
+import { freePort } from "../test/support/free-port.ts";
+import { startRedis, type RedisServer } from "../test/support/redis-server.ts";
 import type { Teardown } from "../test/support/teardown.ts";
 import { startProgram, type Running } from "./processes.ts";
 

@@ -15,7 +15,8 @@ import { endWith } from "../support/child.ts";
 import { ROOT } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import { startGatewayProcess, configured } from "../support/gateway-process.ts";
-import { freePort, startRedis, until } from "../support/redis-server.ts";
+import { freePort } from "../support/free-port.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 
 interface Service {
   readonly image: string;

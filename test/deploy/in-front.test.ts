@@ -15,7 +15,8 @@ import { ROOT } from "../support/bundled.ts";
 import { call } from "../support/client.ts";
 import { configured, startGatewayProcess } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/redis-server.ts";
 import { startUpstream } from "../support/upstream.ts";
 
 const SNIPPET = readFileSync(join(ROOT, "deploy/nginx/idempotency-gateway.conf"), "utf8");

@@ -3,7 +3,8 @@ import t, { type Test } from "tap";
 import type { Answer } from "../support/client.ts";
 import { sharedRedis, storeSettings, STORES } from "../support/gateway.ts";
 import { checkOwn, checkRefusal } from "../support/problem.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/redis-server.ts";
 import { DAY_MS, newKey, startScene, type Scene, type SceneSettings } from "../support/scene.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 

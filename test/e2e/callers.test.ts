@@ -8,7 +8,8 @@ import type { Answer } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
 import { AUDIENCE, ISSUER, newIssuerKey, sign, startIssuer } from "../support/issuer.ts";
 import { checkRefusal } from "../support/problem.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/redis-server.ts";
 import { BODY, newKey, startScene, TARGET, type Scene } from "../support/scene.ts";
 
 const root = t;

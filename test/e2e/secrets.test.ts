@@ -13,6 +13,7 @@ import {
 } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
 import { call } from "../support/client.ts";
+import { freePort } from "../support/free-port.ts";
 import { startRedis, until } from "../support/redis-server.ts";
 import { startUpstream, writeAnswer, type TestUpstream } from "../support/upstream.ts";
 import { wire, type WireAnswer } from "../support/wire.ts";
@@ -35,6 +36,7 @@ function keepAnswer(canary: Canary, where: string, answer: WireAnswer): void {
 async function startSecretive(t: Test, canary: Canary): Promise<TestUpstream> {
   const said = canary.at("response");
   const upstream = await startUpstream(t, {
+    port: await freePort(),
     onUpgrade: (req, socket) => {
       socket.on("error", () => socket.destroy());
       if (req.url?.startsWith("/refuses") === true) {

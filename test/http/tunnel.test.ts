@@ -1,6 +1,7 @@
 /** Pass-through: each defect of http-proxy has its test, over raw sockets, counting the upstream's calls. */
 import type net from "node:net";
 import t from "tap";
+import { freePort } from "../support/free-port.ts";
 import { startGate } from "../support/gate.ts";
 import { connectRaw, exchangeRaw } from "../support/raw.ts";
 import { startRawUpstream, startUpstream } from "../support/upstream.ts";
@@ -183,7 +184,7 @@ t.test(
 );
 
 t.test("refused: 502 with Retry-After; a silent upstream: 504; both as problems", async (t) => {
-  const taken = await startUpstream(t);
+  const taken = await startUpstream(t, { port: await freePort() });
   await taken.close();
   const refused = await startGate(t, taken.url);
   const answer = await exchangeRaw(t, refused.port, "POST / HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -6,6 +6,7 @@ import net from "node:net";
 import { Duplex } from "node:stream";
 import t from "tap";
 import { WebSocket, WebSocketServer } from "ws";
+import { freePort } from "../support/free-port.ts";
 import { startGate } from "../support/gate.ts";
 import { connectRaw, exchangeRaw, type RawClient } from "../support/raw.ts";
 import { startRawUpstream, startUpstream, type Teardown } from "../support/upstream.ts";
@@ -186,7 +187,7 @@ t.test("an upstream that answers instead of upgrading is heard, its framing ours
 });
 
 t.test("no answer to the handshake: 502, 502 and 504 as problems", async (t) => {
-  const gone = await startUpstream(t);
+  const gone = await startUpstream(t, { port: await freePort() });
   await gone.close();
   const refused = await exchangeRaw(t, (await startGate(t, gone.url)).port, HANDSHAKE);
   t.equal(refused.status, 502);

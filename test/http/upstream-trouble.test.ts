@@ -2,18 +2,11 @@
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import t from "tap";
+import { freePort } from "../support/free-port.ts";
 import { startRawUpstream, startUpstream } from "../support/upstream.ts";
 import { sendTo, word } from "../support/sending.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 t.test("refused and unresolvable: not sent, 502", async (t) => {
   const refused = sendTo(t, `http://127.0.0.1:${await freePort()}`);

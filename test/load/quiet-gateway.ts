@@ -1,8 +1,7 @@
 /** The built gateway as a process without a line of log for each request, of which there would be too many to keep. */
-import net from "node:net";
-import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { call } from "../support/client.ts";
+import { freePort } from "../support/free-port.ts";
 import { configured, spawnGateway } from "../support/gateway-process.ts";
 import type { Teardown } from "../support/teardown.ts";
 
@@ -59,12 +58,4 @@ async function isReady(url: string): Promise<void> {
     if (status === 200) return;
     await pause(20);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }

@@ -15,7 +15,8 @@ import {
   type GatewayProcess,
 } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/redis-server.ts";
 import { startUpstream, type Call, type TestUpstream } from "../support/upstream.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -90,7 +91,7 @@ const metric = async ({ admin }: GatewayProcess, series: string): Promise<number
 
 t.test("two workers lose answers: the receiver is told of each, together, signed", async (t) => {
   const upstream = await startUpstream(t, { respond: (_call, _req, res) => void res.destroy() });
-  const receiver = await startUpstream(t);
+  const receiver = await startUpstream(t, { port: await freePort() });
   const moved = `${receiver.url}/elsewhere`;
   receiver.respond((_call, _req, res) => {
     // A redirect is no delivery, and nobody goes there.

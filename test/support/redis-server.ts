@@ -6,13 +6,12 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
+import { freePort } from "./free-port.ts";
 
 export interface Teardown {
   teardown(fn: () => unknown): unknown;
@@ -222,27 +221,6 @@ function tempDir(t: Teardown): string {
   const dir = mkdtempSync(join(tmpdir(), "redis-"));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
-}
-
-/** Below 32768, so that a Cluster node's bus port, 10000 higher, exists and no ephemeral port takes it. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 10_000);
-    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
-  }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const probe = createServer();
-  try {
-    probe.listen(port, "127.0.0.1");
-    await once(probe, "listening");
-    return (probe.address() as AddressInfo).port === port;
-  } catch {
-    return false;
-  } finally {
-    await new Promise((closed) => probe.close(closed));
-  }
 }
 
 /** An authority and a certificate for localhost; returns the authority's file. */

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import root, { type Test } from "tap";
 import { parse, stringify } from "yaml";
 import { startGatewayProcess } from "./gateway-process.ts";
+import { freePort } from "./free-port.ts";
 import { startGateway, storeSettings, tempDir, type Settings } from "./gateway.ts";
 import { until } from "./redis-server.ts";
 import { startUpstream, type Responder, type TestUpstream } from "./upstream.ts";
@@ -79,7 +80,7 @@ export async function inEveryDeployment(
   await root.test(name, async (t) => {
     for (const [setup, deploy] of SETUPS) {
       await t.test(setup, async (t) => {
-        const upstream = await startUpstream(t, { respond: respond() });
+        const upstream = await startUpstream(t, { port: await freePort(), respond: respond() });
         const given = settings["upstream"] as object | undefined;
         const urls = await deploy(t, {
           ...settings,
