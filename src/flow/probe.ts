@@ -77,7 +77,7 @@ async function ask(
 ): Promise<Verdict> {
   const target = probeTarget(path, key);
   if (target === undefined) return { kind: "kept", cause: "key-unfit-for-path" };
-  const sent = [...hostFields(fields, host), ...probeFields(policy, fields, headers)];
+  const sent = [...siteFields(fields, host), ...probeFields(policy, fields, headers)];
   const outcome = await upstream.send(
     { method: "GET", target, headers: sent, body: new Uint8Array() },
     { deadlineMs: timeoutMs, responseBytes: policy.limits.responseBytes },
@@ -106,16 +106,19 @@ async function act(
 
 /**
  * DANGER: another site's 404 says nothing of this operation. Where the configuration sends something of its own, a caller
- * must not choose who gets it.
+ * must not choose who gets it: the Host is then its own, or that of `upstream.url`.
  */
-function hostFields(
+function siteFields(
   { headers }: Pick<ProbePolicy, "headers">,
   host: string | undefined,
 ): readonly HeaderPair[] {
   return host === undefined || headers.length > 0 ? [] : [["Host", host]];
 }
 
-/** Of a caller nothing but what names it; what the configuration brings stands over that. Not compressed, for all to read. */
+/**
+ * Of a caller nothing but what names it, which a Host never does; what the configuration brings stands over that. Not
+ * compressed, for all to read.
+ */
 function probeFields(
   { scopeHeaders }: Policy,
   probe: Pick<ProbePolicy, "as" | "headers">,
@@ -126,7 +129,7 @@ function probeFields(
   const isOwn = (field: string): boolean => own.some(([name]) => isNamed(name, field));
   const named = callers.filter(([name]) => {
     const field = name.toLowerCase();
-    return scopeHeaders.includes(field) && !isOwn(field) && !(field === "host" && own.length === 0);
+    return scopeHeaders.includes(field) && !isOwn(field);
   });
   return isOwn("accept-encoding")
     ? [...named, ...own]
