@@ -274,6 +274,7 @@ export function createOperating(
     ...config.admin,
     ...consoleParts(() => current, parts),
     desk: store,
+    newToken,
     problems: async () => [...unready(), ...(await store.problems())],
     exposition: async () => byHand.behind(await exposition()),
     audit(change) {

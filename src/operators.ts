@@ -3,9 +3,11 @@
  * secret, and its counters. Decides nothing.
  */
 import type { OverviewOptions } from "./admin/overview.ts";
+import type { AnswerTerms } from "./admin/resolution.ts";
 import { describePolicies, withoutSecrets } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import { PACKAGE_ROOT, packageVersion } from "./config/version.ts";
+import { routeFinder } from "./core/route.ts";
 import { countersOf } from "./observe/counters.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
@@ -14,7 +16,8 @@ import type { Metrics } from "./observe/metrics.ts";
 export function consoleParts(
   config: () => GatewayConfig,
   parts: { readonly log: Log; readonly snapshot: Metrics["snapshot"] },
-): Omit<OverviewOptions, "desk" | "problems"> & { readonly consoleDir: URL } {
+): Omit<OverviewOptions, "desk" | "problems"> &
+  Pick<AnswerTerms, "policyOf"> & { readonly consoleDir: URL } {
   const version = packageVersion();
   return {
     consoleDir: new URL("dist/console/", PACKAGE_ROOT),
@@ -22,6 +25,8 @@ export function consoleParts(
     about: () => aboutOf(config(), version),
     routes: () => describePolicies(config()),
     policies: () => [...config().routes.map(({ policy }) => policy), config().defaults],
+    policyOf: (method, path) =>
+      routeFinder(config().routes, config().defaults)(method, path)?.policy,
     showAnswers: () => config().admin.showAnswers,
     looked: (look) => parts.log.event("info", "recorded answer shown to an operator", { ...look }),
   };

@@ -2,19 +2,22 @@
 import type { IncomingMessage } from "node:http";
 import { type AdminReply, problem } from "./reply.ts";
 
-/** Far more than the one short member that is ever sent here. */
+/** Far more than the one short member that is mostly sent here. */
 const MAX_BODY_BYTES = 16 * 1024;
 
 /** The text of a JSON body, or the refusal. */
-export async function readJsonBody(request: IncomingMessage): Promise<string | AdminReply> {
+export async function readJsonBody(
+  request: IncomingMessage,
+  mostBytes: number = MAX_BODY_BYTES,
+): Promise<string | AdminReply> {
   const { "content-type": type = "", "content-encoding": encoding } = request.headers;
   // A form or plain text is what a web page may send without asking first (CORS): JSON it may not.
   if (!/^application\/json *(;|$)/i.test(type) || encoding !== undefined) {
     return problem("media-type-unsupported", "Send Content-Type: application/json, not encoded.");
   }
-  const bytes = await readBounded(request);
+  const bytes = await readBounded(request, mostBytes);
   if (bytes === "too-large") {
-    return problem("body-too-large", `At most ${MAX_BODY_BYTES} bytes are read here.`);
+    return problem("body-too-large", `At most ${mostBytes} bytes are read here.`);
   }
   // Nobody is left to read this; the answer says for the caller's code that there is nothing to act on.
   if (bytes === "gone") return problem("request-invalid", "The body did not arrive whole.");
@@ -27,8 +30,11 @@ export async function readJsonBody(request: IncomingMessage): Promise<string | A
 }
 
 /** `too-large`: more than the limit, the rest stays unread. `gone`: the client left in the middle. */
-function readBounded(request: IncomingMessage): Promise<Buffer | "too-large" | "gone"> {
-  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) {
+function readBounded(
+  request: IncomingMessage,
+  mostBytes: number,
+): Promise<Buffer | "too-large" | "gone"> {
+  if (Number(request.headers["content-length"] ?? 0) > mostBytes) {
     return Promise.resolve("too-large");
   }
   return new Promise((resolve) => {
@@ -36,7 +42,7 @@ function readBounded(request: IncomingMessage): Promise<Buffer | "too-large" | "
     let length = 0;
     request.on("data", (chunk: Buffer) => {
       length += chunk.byteLength;
-      if (length > MAX_BODY_BYTES) {
+      if (length > mostBytes) {
         request.pause();
         resolve("too-large");
       } else {

@@ -1,6 +1,6 @@
 /**
- * The records API: what operators may see of a record and do to it. Shows no keys, bodies, tokens or fingerprints, of
- * targets only the path, and of recorded headers only `Location` and `Content-Type`.
+ * The records API: what operators may see of a record, and having it forgotten; resolving is `resolution.ts`. Shows no keys,
+ * bodies, tokens or fingerprints, of targets only the path, and of recorded headers only `Location` and `Content-Type`.
  */
 import type { ListQuery, RecordDesk } from "../core/ports.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "../core/desk.ts";
@@ -18,7 +18,11 @@ export type Change =
       readonly action: "resolve";
       readonly recordId: string;
       readonly outcome: Resolution;
-      readonly answer: ResolveAnswer | "failed";
+      /** Of the answer that was given with it, if one was. */
+      readonly givenStatus?: number;
+      readonly givenBytes?: number;
+      /** `refused`: its route does not record such an answer. `overtaken`: settled, or claimed again, meanwhile. */
+      readonly answer: ResolveAnswer | "refused" | "overtaken" | "failed";
     };
 
 const STATES: readonly RecordState[] = ["in-flight", "completed", "unknown"];
@@ -74,44 +78,13 @@ export async function forgetRecord(
   }
 }
 
-/** `POST /v1/records/:id/resolve`: what an operator has found out at the upstream about an unknown outcome. */
-export async function resolveRecord(
-  desk: RecordDesk,
-  id: string,
-  body: string,
-  options: { readonly retentionMs: number; readonly audit: (change: Change) => void },
-): Promise<AdminReply> {
-  const outcome = readResolution(body);
-  if (outcome === undefined) {
-    return problem(
-      "request-invalid",
-      'The body must be {"outcome": "executed"} or {"outcome": "not-executed"}, and nothing else.',
-    );
-  }
-  const answer = await audited(
-    () => desk.resolve(id, outcome, options.retentionMs),
-    (told) => options.audit({ action: "resolve", recordId: id, outcome, answer: told }),
-  );
-  switch (answer) {
-    case "done":
-      return json(200, { id, outcome });
-    case "absent":
-      return absent();
-    case "not-unknown":
-      return problem(
-        "record-not-unknown",
-        "Only a record whose outcome is unknown can be resolved; this one is in flight or completed.",
-      );
-  }
-}
-
 /** 64 lower-case hex digits, as in the header `Idempotency-Record`. */
 export function isRecordId(text: string): boolean {
   return RECORD_ID.test(text);
 }
 
 /** A change is audited with its answer, also where there was none: then nobody knows whether it was made. */
-async function audited<A>(
+export async function audited<A>(
   call: () => Promise<A>,
   audit: (answer: A | "failed") => void,
 ): Promise<A> {
@@ -157,23 +130,6 @@ function readQuery(search: URLSearchParams): ListQuery | string {
 
 function isState(text: string): text is RecordState {
   return STATES.some((state) => state === text);
-}
-
-/** Exactly `{"outcome": …}`: a misspelt or additional member would be an intention that was not understood. */
-function readResolution(body: string): Resolution | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(body);
-  } catch {
-    // The parser's error quotes the text; that it is no JSON is all there is to say.
-    return undefined;
-  }
-  if (typeof document !== "object" || document === null || !("outcome" in document)) {
-    return undefined;
-  }
-  const { outcome } = document;
-  const alone = Object.keys(document).length === 1;
-  return alone && (outcome === "executed" || outcome === "not-executed") ? outcome : undefined;
 }
 
 /** Names every member that is shown: a member that a record gains one day is not shown by accident. */

@@ -24,6 +24,7 @@ export const REFUSALS = {
   "configuration-fixed": [409, "The change needs a restart; the running configuration stays"],
   "body-too-large": [413, "The request body is too large"],
   "media-type-unsupported": [415, "The request body is not JSON"],
+  "answer-not-recordable": [422, "The answer cannot be recorded"],
   "configuration-invalid": [422, "The configuration is not valid; the running one stays"],
   "internal-error": [500, "The gateway failed"],
   "store-unavailable": [503, "The idempotency store cannot be reached"],

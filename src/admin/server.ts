@@ -3,29 +3,22 @@
  * answering while the gateway drains. What may be seen of records is `records.ts`, who may ask is `auth.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { RecordCorrupt, type RecordDesk, StoreUnavailable } from "../core/ports.ts";
+import { RecordCorrupt, type RecordDesk, StoreFull, StoreUnavailable } from "../core/ports.ts";
 import { createGate, type Gate } from "./auth.ts";
-import { readJsonBody } from "./body.ts";
 import { type Configuring, configurationResource } from "./configuration.ts";
 import { consolePage } from "./console.ts";
 import { overview, type OverviewOptions } from "./overview.ts";
-import {
-  type Change,
-  forgetRecord,
-  isRecordId,
-  listRecords,
-  resolveRecord,
-  showRecord,
-} from "./records.ts";
+import { type Change, forgetRecord, isRecordId, listRecords, showRecord } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
+import { type AnswerTerms, resolution, type ResolvingDesk } from "./resolution.ts";
 
-export interface AdminOptions extends OverviewOptions {
+export interface AdminOptions extends OverviewOptions, AnswerTerms {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
   /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
   readonly token: string;
-  readonly desk: RecordDesk;
+  readonly desk: RecordDesk & ResolvingDesk;
   /** Where the build has put the console; ends with a slash. */
   readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
@@ -35,7 +28,7 @@ export interface AdminOptions extends OverviewOptions {
   readonly audit: (change: Change & { readonly remote: string }) => void;
   /** Broken machinery: the caller gets 500, the log the error. `message` is a fixed text. */
   readonly failure: (message: string, error: unknown) => void;
-  /** How long an outcome resolved as executed is remembered. */
+  /** How long an outcome resolved as executed without an answer is remembered. */
   readonly executedRetentionMs: number;
   /** Left out: there is nothing to read again. */
   readonly configuring?: Configuring;
@@ -194,22 +187,13 @@ async function records(
   }
   const remote = request.socket.remoteAddress ?? "unknown";
   const audit = (change: Change): void => options.audit({ ...change, remote });
-  if (action === "resolve") return resolve(request, id, audit, options);
+  if (action === "resolve") {
+    const { executedRetentionMs: retentionMs } = options;
+    return resolution(request, id, { ...options, retentionMs, audit });
+  }
   if (isRead(request)) return showRecord(options.desk, id);
   if (request.method === "DELETE") return forgetRecord(options.desk, id, audit);
   return methodNotAllowed("GET, HEAD, DELETE");
-}
-
-async function resolve(
-  request: IncomingMessage,
-  id: string,
-  audit: (change: Change) => void,
-  options: AdminOptions,
-): Promise<AdminReply> {
-  if (request.method !== "POST") return methodNotAllowed("POST");
-  const body = await readJsonBody(request);
-  if (typeof body !== "string") return body;
-  return resolveRecord(options.desk, id, body, { retentionMs: options.executedRetentionMs, audit });
 }
 
 function isRead(request: IncomingMessage): boolean {
@@ -221,6 +205,10 @@ function isRead(request: IncomingMessage): boolean {
  * readiness reason, and the caller is told. No error's message leaves the process.
  */
 function replyToError(error: unknown, options: AdminOptions): AdminReply {
+  if (error instanceof StoreFull) {
+    const detail = "It has no room for this, and nothing was changed. Make room, then ask again.";
+    return problem("store-unavailable", detail, { "Retry-After": "1" });
+  }
   if (error instanceof StoreUnavailable) {
     const detail =
       "Whether a change was made is not known; ask again after the time in Retry-After.";

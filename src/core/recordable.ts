@@ -1,6 +1,7 @@
 /**
  * What becomes of an upstream's answer: recorded, released, or unknown; and which of its header fields are kept.
  */
+import { HOP_BY_HOP } from "./fields.ts";
 import type { Policy } from "./policy.ts";
 import type { HeaderPair, RecordedResponse } from "./record.ts";
 import { TRACE_NOTE } from "./trace.ts";
@@ -18,14 +19,8 @@ export function verdictOn(status: number, policy: Pick<Policy, "respond">): Verd
  * are gone before an answer comes here. The gateway's own fields are never taken from an upstream.
  */
 const NEVER_TOLD: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
   "content-length",
-  "transfer-encoding",
-  "trailer",
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "upgrade",
   "idempotency-key",
   "idempotency-status",
   "idempotency-record",
@@ -34,9 +29,13 @@ const NEVER_TOLD: ReadonlySet<string> = new Set([
   TRACE_NOTE,
 ]);
 
+export function isNeverTold(lowerCaseName: string): boolean {
+  return NEVER_TOLD.has(lowerCaseName);
+}
+
 /** An upstream's fields as the first caller gets them: all but framing and the gateway's own. */
 export function headersToTell(headers: readonly HeaderPair[]): readonly HeaderPair[] {
-  return headers.filter(([name]) => !NEVER_TOLD.has(name.toLowerCase()));
+  return headers.filter(([name]) => !isNeverTold(name.toLowerCase()));
 }
 
 export function headersToRecord(

@@ -2,6 +2,7 @@
  * The bytes of an upstream's answers, read strictly by RFC 9112: where an answer begins and ends, and whether it is one.
  * undici's parser comes after this and is more lenient. Interim answers end here. Holds no socket and keeps no body.
  */
+import { MOST_HEAD_BYTES } from "../core/fields.ts";
 import { readHead, type Framing } from "./answer-head.ts";
 
 /** What the bytes come to. `bytes` belong to the answer; what came behind them is left out. */
@@ -14,8 +15,6 @@ export type Heard =
 const MALFORMED: Heard = { kind: "malformed" };
 const NOTHING_YET: Heard = { kind: "part", bytes: undefined };
 
-/** Of one head, and of one trailer section: as much as undici takes. */
-const HEAD_BYTES = 16 * 1024;
 /** Of one chunk's size and extensions. */
 const LINE_BYTES = 1024;
 /** The upstream may say for long that it is at it, but not without end. */
@@ -61,7 +60,7 @@ export class AnswerReader {
     let bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
     for (;;) {
       const end = bytes.indexOf(EMPTY_LINE);
-      if ((end < 0 ? bytes.length : end) > HEAD_BYTES) return MALFORMED;
+      if ((end < 0 ? bytes.length : end) > MOST_HEAD_BYTES) return MALFORMED;
       if (end < 0) {
         this.#held = bytes;
         return mayBecomeHead(bytes) ? NOTHING_YET : MALFORMED;
@@ -128,7 +127,7 @@ export class AnswerReader {
     if (this.#state === "trailers") {
       if (text === "") return "end";
       this.#trailerBytes += text.length + 2;
-      return this.#trailerBytes <= HEAD_BYTES && FIELD_LINE.test(text) ? "on" : "malformed";
+      return this.#trailerBytes <= MOST_HEAD_BYTES && FIELD_LINE.test(text) ? "on" : "malformed";
     }
     const size = CHUNK_LINE.exec(text)?.[1];
     if (size === undefined) return "malformed";
@@ -146,7 +145,8 @@ export class AnswerReader {
     const lf = bytes.indexOf(LF, from);
     const part = bytes.subarray(from, lf < 0 ? bytes.length : lf + 1);
     const line = this.#held === undefined ? part : Buffer.concat([this.#held, part]);
-    if (line.length > (this.#state === "trailers" ? HEAD_BYTES : LINE_BYTES)) return "malformed";
+    if (line.length > (this.#state === "trailers" ? MOST_HEAD_BYTES : LINE_BYTES))
+      return "malformed";
     this.#held = lf < 0 ? line : undefined;
     if (lf < 0) return undefined;
     if (line[line.length - 2] !== CR) return "malformed";

@@ -5,22 +5,8 @@
 import type { BlockList, Socket } from "node:net";
 import { STATUS_CODES } from "node:http";
 import { isIP, isIPv6 } from "node:net";
-import { fieldOf, isNamed } from "../core/fields.ts";
+import { fieldOf, HOP_BY_HOP, isNamed } from "../core/fields.ts";
 import type { HeaderPair } from "../core/record.ts";
-
-/** RFC 9110 §7.6.1, and the proxy's own fields of §11.7, which are meant for the next hop alone. */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authentication-info",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
 
 /** Fields that say who asked and how; believed only from trusted peers. All of `x-forwarded-*` is treated alike. */
 const FORWARDING_PREFIX = "x-forwarded-";

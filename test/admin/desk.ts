@@ -1,6 +1,8 @@
 /** A desk over a few records that run through all states, for the admin port to show and change. */
 import type { ListPage, ListQuery, RecordDesk } from "../../src/core/ports.ts";
 import { decideForget, decideResolve } from "../../src/core/desk.ts";
+import { decideSettleUnknown } from "../../src/core/probe.ts";
+import type { ProbeStore } from "../../src/core/probe-ports.ts";
 import { asOf, type StoredRecord, summarise } from "../../src/core/record.ts";
 
 export const NOW_MS = Date.parse("2026-01-02T03:04:05.678Z");
@@ -58,17 +60,20 @@ function records(): readonly StoredRecord[] {
   ];
 }
 
-export interface Desk extends RecordDesk {
+export interface Desk extends RecordDesk, ProbeStore {
   /** What was asked of it, in order. */
   readonly asked: readonly unknown[];
   /** The next call rejects with this. */
   breakWith(error: Error): void;
+  /** Before the next write of an answer another attempt takes the record over, and is unknown as well. */
+  overtake(): void;
 }
 
 export function createDesk(): Desk {
   const held = new Map(records().map((record) => [record.id, record]));
   const asked: unknown[] = [];
   let broken: Error | undefined;
+  let overtaken = false;
   const ask = (question: unknown): void => {
     asked.push(question);
     const error = broken;
@@ -79,6 +84,24 @@ export function createDesk(): Desk {
     asked,
     breakWith(error) {
       broken = error;
+    },
+    overtake() {
+      overtaken = true;
+    },
+    async look(id) {
+      ask({ look: id });
+      const record = asOf(held.get(id), NOW_MS);
+      return record && { record, nowMs: NOW_MS };
+    },
+    async settleUnknown(id, attempt, finding) {
+      ask({ settle: id, attempt, finding });
+      const record = held.get(id);
+      if (overtaken && record !== undefined) {
+        held.set(id, { ...record, token: "d".repeat(32), fence: record.fence + 1 });
+      }
+      const { answer, change } = decideSettleUnknown(held.get(id), attempt, finding, NOW_MS);
+      if (change.kind === "put") held.set(id, change.record);
+      return answer;
     },
     async inspect(id) {
       ask({ inspect: id });

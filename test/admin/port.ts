@@ -40,6 +40,8 @@ export const STANDING = {
   about: () => ({ version: "test" }),
   routes: () => ({ defaults: {}, routes: [] }),
   policies: () => [],
+  policyOf: () => undefined,
+  newToken: () => "e".repeat(32),
   showAnswers: () => false,
   looked: () => undefined,
 } satisfies Partial<AdminOptions>;
