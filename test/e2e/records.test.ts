@@ -1,8 +1,11 @@
 /** The records API in front of the real stores: what an operator sees, and what a decision does to the next retry. */
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import t from "tap";
 import type { Test } from "tap";
 import type { Answer } from "../support/client.ts";
-import { STORES } from "../support/gateway.ts";
+import { STORES, tempDir } from "../support/gateway.ts";
 import { checkOwn, checkRefusal } from "../support/problem.ts";
 import { answerByNumber, DAY_MS, newKey, startScene, TARGET, type Scene } from "../support/scene.ts"; // prettier-ignore
 
@@ -26,6 +29,81 @@ function resolve(scene: Scene, id: string, body: string): Promise<Answer> {
 async function listed(scene: Scene, query: string): Promise<readonly string[]> {
   const { records } = (await scene.admin(`/v1/records${query}`)).json() as { records: { id: string }[] }; // prettier-ignore
   return records.map(({ id }) => id).sort();
+}
+
+/** Neither a text nor without a byte that means something elsewhere. */
+const PAID = Buffer.from([0x70, 0x61, 0x69, 0x64, 0x0d, 0x0a, 0, 0xff]);
+const FIELDS = [
+  ["Content-Type", "application/x-receipt"],
+  ["Location", `/v1/charges/ch_1?token=${SECRET}`],
+  ["Set-Cookie", "a=1"],
+  ["set-cookie", "b=é"],
+] as const;
+const PAID_BY_HAND = JSON.stringify({
+  outcome: "executed",
+  answer: { status: 202, headers: FIELDS, bodyBase64: PAID.toString("base64") },
+});
+
+/** A key that must open what is stored; what is stored without one is an alarm then. */
+function encrypted(t: Test) {
+  const file = join(tempDir(t), "key");
+  writeFileSync(file, `${randomBytes(32).toString("base64")}\n`);
+  return { store: { encryption: { keys: [{ id: "one", file }] } } };
+}
+
+for (const store of ["embedded", "redis"] as const) {
+  for (const method of ["POST", "PUT"]) {
+    t.test(
+      `${store}: ${method} resolved with an answer: that is what every retry gets`,
+      async (t) => {
+        const scene = await startScene(t, root, store, encrypted(t));
+        const ask = { key: newKey(), method };
+        scene.upstream.respond((_call, req) => void req.socket.resetAndDestroy());
+        const id = (await scene.ask(ask)).header("Idempotency-Record") ?? "";
+        const resolved = await resolve(scene, id, PAID_BY_HAND);
+        const answer = { status: 202, bytes: PAID.byteLength };
+        t.same([resolved.status, resolved.json()], [200, { id, outcome: "executed", answer }]);
+        for (let tries = 0; tries < 2; tries += 1) {
+          const retry = await scene.ask(ask);
+          checkOwn(t, retry, { status: 202, word: "replayed", key: ask.key, record: id, expiresInMs: DAY_MS }); // prettier-ignore
+          t.same(retry.body, PAID);
+          t.same(retry.pairs.slice(0, FIELDS.length), FIELDS, "in order, case and repeats kept");
+        }
+        t.equal(
+          (await scene.ask({ ...ask, body: "{}" })).header("Idempotency-Status"),
+          "key-reused",
+        );
+        t.equal((await resolve(scene, id, PAID_BY_HAND)).status, 409, "decided");
+        t.equal(scene.upstream.count(), 1);
+        t.match(await scene.record(id), { state: "completed", status: 202, replayable: true, fence: 1 }); // prettier-ignore
+        t.match(await scene.gateway.metrics(), 'unknown_outcomes_total{route="default",reason="reset"} 1'); // prettier-ignore
+        const { body } = await scene.admin("/metrics");
+        t.match(String(body), 'resolutions_total{outcome="executed"} 1');
+        const lines = scene.gateway.log.filter(
+          ({ msg }) => msg === "record changed by an operator",
+        );
+        const about = { action: "resolve", recordId: id, givenStatus: 202, givenBytes: 8 };
+        t.match(lines, [
+          { ...about, answer: "done" },
+          { ...about, answer: "not-unknown" },
+        ]);
+        t.notMatch(JSON.stringify(scene.gateway.log) + String(body), SECRET);
+      },
+    );
+  }
+
+  t.test(`${store}: of a route that records no answers none is taken by hand either`, async (t) => {
+    const routes = [{ name: "cards", match: { path: TARGET }, respond: { record: "never" } }];
+    const scene = await startScene(t, root, store, { routes });
+    const key = newKey();
+    const id = await loseOne(t, scene, key);
+    const refused = await resolve(scene, id, PAID_BY_HAND);
+    t.match(refused.json(), { status: 422, code: "answer-not-recordable", detail: /never/ });
+    t.equal((await scene.ask({ key })).header("Idempotency-Status"), "outcome-unknown");
+    t.equal((await resolve(scene, id, '{"outcome":"executed"}')).status, 200);
+    t.equal((await scene.ask({ key })).header("Idempotency-Status"), "not-replayable");
+    t.equal(scene.upstream.count(), 1);
+  });
 }
 
 for (const store of STORES) {
