@@ -15,6 +15,8 @@ export type Command =
       readonly kind: "resolve";
       readonly id: string;
       readonly outcome: "executed" | "not-executed";
+      /** Where the answer is that retries are to get: a file, or `-`. */
+      readonly answer: string | undefined;
     };
 
 export interface Asked {
@@ -45,6 +47,8 @@ Commands:
   list                      one line per record; --state unknown: what nobody knows
   show ID                   all that may be seen of one record
   resolve ID executed       it did run: retries are refused from now on, nothing is sent
+  resolve ID executed --answer FILE
+                            it did run: retries get this answer from now on, nothing is sent
   resolve ID not-executed   it did not run: the next retry is sent
   forget ID                 the next request with its key is sent, whatever has happened
 
@@ -55,6 +59,7 @@ Flags:
   --all                     list: all of them
   --json                    for programs: JSON, one record to a line
   --yes                     resolve, forget: do not ask
+  --answer FILE             resolve: an HTTP answer as curl -i prints it; - for standard input
   --admin HOST:PORT         where the gateway's admin port is
   --config FILE             read it, and the token, from the gateway's configuration
 
@@ -63,7 +68,7 @@ The token is taken from IDEMPOTENCY_GATEWAY_ADMIN_TOKEN or from the configuratio
 Exit status:
   0  done
   1  refused, not confirmed, or the gateway does not answer
-  2  the command line or the configuration is not understood
+  2  the command line, the configuration or the answer is not understood
 `;
 
 /** Never throws for what a user wrote. */
@@ -76,17 +81,21 @@ export function readCommand(words: readonly string[]): Read {
   }
   const { values, positionals } = parsed;
   if (values.help === true) return { kind: "help" };
-  const { state, route, limit = String(DEFAULT_LIMIT), all = false } = values;
+  const { state, route, limit = String(DEFAULT_LIMIT), all = false, answer } = values;
   if (!/^[1-9]\d{0,8}$/u.test(limit)) {
     return unclear("--limit takes a whole number from 1; --all lists all of them");
   }
   if (state !== undefined && !STATES.includes(state)) {
     return unclear(`--state takes one of ${STATES.join(", ")}`);
   }
-  const command = commandOf(positionals, { state, route, limit: all ? Infinity : Number(limit) });
+  const list = { state, route, limit: all ? Infinity : Number(limit) };
+  const command = commandOf(positionals, list, answer);
   if (typeof command === "string") return unclear(command);
   const strange = Object.keys(values).find((name) => !FLAGS[command.kind].includes(name));
   if (strange !== undefined) return unclear(`${command.kind} takes no --${strange}`);
+  if (answer === "-" && values.yes !== true) {
+    return unclear("--answer - takes standard input, so that nobody can be asked: say --yes");
+  }
   return {
     kind: "asked",
     command,
@@ -106,7 +115,7 @@ const FLAGS: Readonly<Record<Command["kind"], readonly string[]>> = {
   list: [...EVERYWHERE, "state", "route", "limit", "all"],
   show: EVERYWHERE,
   forget: [...EVERYWHERE, "yes"],
-  resolve: [...EVERYWHERE, "yes"],
+  resolve: [...EVERYWHERE, "yes", "answer"],
 };
 
 const OPTIONS = {
@@ -116,6 +125,7 @@ const OPTIONS = {
   all: { type: "boolean" },
   json: { type: "boolean" },
   yes: { type: "boolean" },
+  answer: { type: "string" },
   admin: { type: "string" },
   config: { type: "string" },
   help: { type: "boolean", short: "h" },
@@ -131,6 +141,7 @@ function unclear(problem: string): Read {
 function commandOf(
   [name, id, outcome, ...more]: readonly string[],
   list: Omit<Command & { kind: "list" }, "kind">,
+  answer: string | undefined,
 ): Command | string {
   if (more.length > 0) return `"${more[0]}" is one word too many`;
   if (name === "list") {
@@ -145,8 +156,11 @@ function commandOf(
   if (name !== "resolve") {
     return outcome === undefined ? { kind: name, id: id ?? "" } : `${name} takes a record id alone`;
   }
+  if (outcome === "not-executed" && answer !== undefined) {
+    return "what was not executed has no answer: --answer goes with executed";
+  }
   if (outcome === "executed" || outcome === "not-executed") {
-    return { kind: name, id: id ?? "", outcome };
+    return { kind: name, id: id ?? "", outcome, answer };
   }
   return "resolve takes the id and what became of it: executed or not-executed";
 }

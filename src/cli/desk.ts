@@ -46,7 +46,8 @@ export class Refused extends Error {
 export interface RemoteDesk {
   page(state: string | undefined, cursor: string | undefined): Promise<Page>;
   show(id: string): Promise<Shown>;
-  resolve(id: string, outcome: "executed" | "not-executed"): Promise<void>;
+  /** `answer`: what retries are to get, as the API takes it. */
+  resolve(id: string, outcome: "executed" | "not-executed", answer?: object): Promise<void>;
   forget(id: string): Promise<void>;
 }
 
@@ -83,12 +84,10 @@ export function remoteDesk(place: Place): RemoteDesk {
       return ask({ method: "GET", path: `?${search.toString()}` }, page);
     },
     show: (id) => ask({ method: "GET", path: `/${id}` }, shown.extend({ id: z.literal(id) })),
-    resolve: async (id, outcome) => {
+    resolve: async (id, outcome, answer) => {
       const done = z.object({ id: z.literal(id), outcome: z.literal(outcome) });
-      await ask(
-        { method: "POST", path: `/${id}/resolve`, body: JSON.stringify({ outcome }) },
-        done,
-      );
+      const body = JSON.stringify({ outcome, ...(answer && { answer }) });
+      await ask({ method: "POST", path: `/${id}/resolve`, body }, done);
     },
     forget: async (id) => {
       await ask({ method: "DELETE", path: `/${id}` }, z.undefined());
@@ -117,7 +116,7 @@ async function answerTo(
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const asked = request(`${base}/v1/records${path}`, { method, headers, signal, agent: false });
     const response = await responseTo(asked, body);
-    return { status: response.statusCode ?? 0, text: await textOf(response) };
+    return { status: response.statusCode ?? 0, text: (await bytesOf(response)).toString() };
   } catch (error) {
     throw new Refused(
       `No gateway answers at ${base} (${reasonOf(error)}). Say where its admin port is with --admin HOST:PORT or --config FILE.`,
@@ -135,18 +134,19 @@ function responseTo(asked: ClientRequest, body: string | undefined): Promise<Inc
   });
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+/** All of it. Rejects where that is more than any gateway says or takes. */
+export async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response) {
+  for await (const chunk of stream) {
     chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).byteLength;
     if (bytes > MOST_BYTES) throw new Error("too long an answer");
   }
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "no answer";
   if (error.name === "AbortError") return `not within ${TIMEOUT_MS / 1000} s`;
   return "code" in error ? String(error.code) : error.message;

@@ -2,9 +2,11 @@
  * `idempotency-gateway records …`: what an operator does first on a bad night. Asks a running gateway over its admin
  * port, which checks and logs; opens no store by itself.
  */
+import { createReadStream } from "node:fs";
 import { loadConfig } from "../config/load.ts";
+import { documentOf, readAnswer, type Given } from "./answer.ts";
 import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
-import { Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
+import { bytesOf, reasonOf, Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
 import { progressOf } from "./progress.ts";
 import { jsonLine, linesOf, printable, tableOf } from "./table.ts";
 
@@ -17,6 +19,8 @@ export interface Terminal {
   readonly watched: boolean;
   /** `undefined` where nobody is there to be asked. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
+  /** Standard input, as bytes. */
+  readonly input: () => AsyncIterable<unknown>;
 }
 
 const DONE = 0;
@@ -118,12 +122,20 @@ async function decide(
   { json, yes }: Asked,
   command: Command & { kind: "resolve" | "forget" },
   desk: RemoteDesk,
-  { out, err, ask }: Terminal,
+  terminal: Terminal,
 ): Promise<number> {
+  const { out, err, ask } = terminal;
   const { kind, id } = command;
+  const given = kind === "resolve" ? await givenIn(command.answer, terminal) : undefined;
+  if (typeof given === "string") {
+    err(`records: ${printable(given)}\n`);
+    return NOT_UNDERSTOOD;
+  }
   if (!yes) {
     const record = await desk.show(id);
-    const consequence = CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
+    const consequence = given
+      ? `Retries will get ${sizeOf(given)}, and nothing is sent.`
+      : CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
     err(`${linesOf(record)}\n${consequence}\n`);
     if (ask === undefined) {
       err("Nobody is there to confirm it: say --yes.\n");
@@ -134,8 +146,34 @@ async function decide(
       return FAILED;
     }
   }
-  await (kind === "resolve" ? desk.resolve(id, command.outcome) : desk.forget(id));
-  const done = kind === "resolve" ? { id, outcome: command.outcome } : { id, forgotten: true };
+  if (kind === "forget") await desk.forget(id);
+  else await desk.resolve(id, command.outcome, given && documentOf(given));
+  const answer = given && { status: given.status, bytes: given.body.byteLength };
+  const done =
+    kind === "resolve"
+      ? { id, outcome: command.outcome, ...(answer && { answer }) }
+      : { id, forgotten: true };
   await out(json ? jsonLine(done) : `${kind === "resolve" ? "resolved" : "forgotten"}\n`);
   return DONE;
+}
+
+/** The answer in that file, or what is wrong with it; nothing where none was named. */
+async function givenIn(
+  file: string | undefined,
+  { input }: Terminal,
+): Promise<Given | string | undefined> {
+  if (file === undefined) return undefined;
+  const name = file === "-" ? "standard input" : file;
+  let bytes;
+  try {
+    bytes = await bytesOf(file === "-" ? input() : createReadStream(file));
+  } catch (error) {
+    return `${name} cannot be read (${reasonOf(error)})`;
+  }
+  const given = readAnswer(bytes);
+  return typeof given === "string" ? `${name}: ${given}` : given;
+}
+
+function sizeOf({ status, headers, body }: Given): string {
+  return `${status} with ${headers.length} header fields and a body of ${body.byteLength} bytes`;
 }

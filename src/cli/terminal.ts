@@ -9,6 +9,7 @@ export function processTerminal(print: (text: string) => Promise<void>): Termina
     err: (text) => void process.stderr.write(text),
     watched: process.stderr.isTTY,
     ask: process.stdin.isTTY ? ask : undefined,
+    input: () => process.stdin,
   };
 }
 

@@ -1,10 +1,14 @@
 /** `idempotency-gateway records`: a gateway's records from the command line, and what is told where it cannot be. */
 import { execFile } from "node:child_process";
 import { createServer as createHttpServer } from "node:http";
+import { writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import t, { type Test } from "tap";
+import { documentOf, readAnswer } from "../../src/cli/answer.ts";
 import { progressOf } from "../../src/cli/progress.ts";
 import { runRecords, type Terminal } from "../../src/cli/records.ts";
 import { ago, tableOf } from "../../src/cli/table.ts";
@@ -39,6 +43,7 @@ async function run(
     },
     watched: false,
     ask: undefined,
+    input: () => Readable.from([]),
     ...terminal,
   });
   return { code, out, err };
@@ -62,13 +67,13 @@ async function setUp(t: Test) {
   const ask = async (path: string, key: string) => {
     const headers = { "Idempotency-Key": key };
     const answer = await call(gateway.url + path, { method: "POST", headers });
-    return { status: answer.status, id: String(answer.header("idempotency-record")) };
+    return { status: answer.status, id: String(answer.header("idempotency-record")), answer };
   };
   const place = ["--admin", new URL(gateway.admin).host];
   const env = { IDEMPOTENCY_GATEWAY_ADMIN_TOKEN: TOKEN };
   const records = (words: readonly string[], terminal?: Partial<Terminal>) =>
     run([...words, ...place], env, terminal);
-  return { upstream, ask, place, records, dir };
+  return { upstream, gateway, ask, place, records, dir };
 }
 
 t.test("an unknown outcome is found, shown and resolved; then its retry executes", async (t) => {
@@ -102,6 +107,132 @@ t.test("an unknown outcome is found, shown and resolved; then its retry executes
   });
   t.equal((await ask("/lost/1", "a")).status, 409);
   t.equal(upstream.count(), 3, "nothing is sent");
+});
+
+const PRINTED = [
+  "HTTP/1.1 100 Continue",
+  "",
+  "HTTP/1.1 201 Created",
+  "Date: Sun, 29 Nov 2026 10:00:00 GMT",
+  "Connection: keep-alive, X-Hop",
+  "X-Hop: 1",
+  "Keep-Alive: timeout=5",
+  "Transfer-Encoding: chunked",
+  "content-type:  application/json\t",
+  "Set-Cookie: a=1",
+  "set-cookie: b=é",
+  "",
+  '{"id":"ch_canary"}',
+].join("\r\n");
+
+/** A file with that in it. */
+function fileWith(t: Test, text: string | Buffer): string {
+  const file = join(tempDir(t), "answer.txt");
+  writeFileSync(file, text, { encoding: "latin1" });
+  return file;
+}
+
+t.test("each resolve is logged and counted, with an answer and without", async (t) => {
+  const { upstream, gateway, ask, records } = await setUp(t);
+  const [ran, answered, never] = [
+    await ask("/lost/1", "a"),
+    await ask("/lost/2", "b"),
+    await ask("/lost/3", "c"),
+  ];
+  const file = fileWith(t, PRINTED);
+  t.match(await records(["resolve", ran.id, "executed", "--yes"]), { code: 0, out: "resolved\n" });
+  const words = ["resolve", answered.id, "executed", "--answer", file, "--json"];
+  const confirmed = await records(words, { ask: async () => "yes" });
+  t.match(confirmed, {
+    code: 0,
+    err: /get 201 with 4 header fields and a body of 18 bytes, and no/u,
+  });
+  t.same(JSON.parse(confirmed.out), { id: answered.id, outcome: "executed", answer: { status: 201, bytes: 18 } }); // prettier-ignore
+  t.match(await records(["resolve", never.id, "not-executed", "--yes"]), { code: 0 });
+  t.match(await records([...words, "--yes"]), { code: 1, err: /nothing to resolve/u }, "once");
+
+  t.match(await ask("/lost/1", "a"), { status: 409 });
+  for (let tries = 0; tries < 2; tries += 1) {
+    const { answer } = await ask("/lost/2", "b");
+    t.equal(answer.status, 201);
+    t.equal(answer.header("Idempotency-Status"), "replayed");
+    t.equal(answer.body.toString(), '{"id":"ch_canary"}');
+    t.equal(answer.header("Content-Type"), "application/json");
+    t.same(answer.all("Set-Cookie"), ["a=1", "b=é"]);
+    t.equal(answer.header("X-Hop"), undefined);
+  }
+  t.equal(upstream.count(), 3, "nothing was sent");
+
+  const { body } = await call(`${gateway.admin}/metrics`);
+  t.match(body.toString(), 'resolutions_total{outcome="executed"} 2\n');
+  t.match(body.toString(), 'resolutions_total{outcome="not-executed"} 1\n');
+  const lines = gateway.log.filter(({ msg }) => msg === "record changed by an operator");
+  const line = { action: "resolve", outcome: "executed", remote: "127.0.0.1" };
+  const given = { recordId: answered.id, givenStatus: 201, givenBytes: 18 };
+  t.match(lines, [
+    { ...line, recordId: ran.id, givenStatus: undefined, answer: "done" },
+    { ...line, ...given, answer: "done" },
+    { ...line, recordId: never.id, outcome: "not-executed", answer: "done" },
+    { ...line, ...given, answer: "not-unknown" },
+  ]);
+  t.equal(lines.length, 4);
+  t.notMatch(JSON.stringify(gateway.log), /canary/u);
+});
+
+t.test("an answer is read as it was printed, without what was its connection's", async (t) => {
+  const read = (text: string) => readAnswer(Buffer.from(text, "latin1"));
+  const headers = [
+    ["Date", "Sun, 29 Nov 2026 10:00:00 GMT"],
+    ["content-type", "application/json"],
+    ["Set-Cookie", "a=1"],
+    ["set-cookie", "b=é"],
+  ];
+  t.match(read(PRINTED), { status: 201, headers, body: Buffer.from('{"id":"ch_canary"}') });
+  t.match(read("HTTP/2 204 \r\nx-one: 1\r\n\r\n"), { status: 204, headers: [["x-one", "1"]] });
+  t.match(read("HTTP/1.1 200\nContent-Length: 3\n\n\na\n"), { headers: [], body: Buffer.from("\na\n") }); // prettier-ignore
+  const bytes = Buffer.from([0, 0xff, 0x0d, 0x0a]);
+  const binary = { status: 200, headers: [], body: bytes };
+  t.match(readAnswer(Buffer.concat([Buffer.from("HTTP/3 200 \r\n\r\n"), bytes])), binary);
+  t.same(documentOf(binary), { status: 200, headers: [], bodyBase64: "AP8NCg==" });
+  t.match(documentOf({ ...binary, body: Buffer.from('{"a":1}') }), { body: '{"a":1}' });
+  t.match(documentOf({ ...binary, body: Buffer.alloc(99) }), { bodyBase64: /^A+$/u }, "shorter");
+  for (const [text, fault] of [
+    ["", /no empty line/u],
+    ["HTTP/1.1 200 OK\r\nX: 1\r\n", /no empty line/u],
+    ['{"id":1}\n\n', /line 1 is no status line/u],
+    ["HTTP/1.1 100 Continue\n\n\n\n", /line 3 is no status line/u],
+    ["HTTP/1.1 200 OK\nX: 1\nX Y: 1\n\n", /line 3 is no header field/u],
+    ["HTTP/1.1 200 OK\nX: 1\n folded\n\n", /line 3 is no header field/u],
+    ["HTTP/1.1 200 OK\nX: a\rb\n\n", /line 2 is no header field/u],
+    ["HTTP/1.1 200 OK\nContent-Length: 1\nTransfer-Encoding: chunked\n\na", /do not say/u],
+    ["HTTP/1.1 200 OK\nContent-Length: 2\n\na", /2 bytes follow, and 1 do/u],
+    ["HTTP/1.1 204 No Content\n\na", /0 bytes follow, and 1 do/u],
+    ["HTTP/1.1 200 Connection established\r\n\r\nHTTP/2 201 \r\n\r\n", /another answer/u],
+    ["HTTP/1.1 302 Found\nContent-Length: 0\n\nHTTP/1.1 200 OK\n\n", /another answer/u],
+  ] as const) {
+    const said = read(text);
+    t.match(said, fault, text);
+  }
+});
+
+t.test("an answer that cannot be read or recorded is told, and nothing is changed", async (t) => {
+  const { upstream, gateway, ask, records } = await setUp(t);
+  const { id } = await ask("/lost/1", "a");
+  const resolve = (file: string) => records(["resolve", id, "executed", "--answer", file, "--yes"]);
+  t.match(await resolve(join(tempDir(t), "none")), {
+    code: 2,
+    err: /none cannot be read \(ENOENT/u,
+  });
+  t.match(await resolve(fileWith(t, "hello")), { code: 2, err: /answer.txt: no empty line/u });
+  const busy = await resolve(fileWith(t, "HTTP/1.1 503 Busy\r\n\r\n"));
+  t.match(busy, { code: 1, out: "", err: /cannot be recorded\. .*respond\.release/u });
+  const ours = await resolve(fileWith(t, "HTTP/1.1 200 OK\nIdempotency-Status: executed\n\n"));
+  t.match(ours, { code: 1, err: /not acceptable\. Header field 1 is idempotency-status/u });
+  const long = `HTTP/1.1 200 OK\r\n\r\n${"a".repeat(4_000_000)}`;
+  t.match(await resolve(fileWith(t, long)), { code: 1, err: /too large/u });
+  t.equal((await ask("/lost/1", "a")).answer.header("Idempotency-Status"), "outcome-unknown");
+  t.equal(upstream.count(), 1);
+  t.match((await call(`${gateway.admin}/metrics`)).body.toString(), '{outcome="executed"} 0\n');
 });
 
 t.test("what is forgotten executes again; what is not there is told", async (t) => {
@@ -191,6 +322,9 @@ t.test("a command line that is not understood is told, and nothing is asked", as
     [["show", "abc"], /64 lower-case hex digits/u],
     [["resolve", id], /executed or not-executed/u],
     [["resolve", id, "perhaps"], /executed or not-executed/u],
+    [["resolve", id, "not-executed", "--answer", "x"], /goes with executed/u],
+    [["resolve", id, "executed", "--answer", "-"], /standard input.*--yes/u],
+    [["forget", id, "--answer", "x"], /forget takes no --answer/u],
     [["show", id, "x"], /id alone/u],
     [["forget", id, "x", "y"], /one word too many/u],
     [["list", id], /flags alone/u],

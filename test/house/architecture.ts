@@ -59,7 +59,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     builtins: "all",
   },
   notify: { rooms: ["core"], packages: [], builtins: ["node:crypto"] },
-  cli: { rooms: ["config"], packages: ["zod"], builtins: "all" },
+  cli: { rooms: ["config", "http"], packages: ["zod"], builtins: "all" },
   admin: { rooms: ["core", "config:types"], packages: [], builtins: "all" },
   // Runs in a browser.
   console: { rooms: [], packages: [], builtins: [] },
