@@ -1,6 +1,6 @@
 /**
  * An answer in a file, as `curl -i` prints it: for `records resolve ID executed --answer FILE`. Its head is read as strictly as an
- * upstream's; what belongs to the connection that it came over is left out. What may be recorded the gateway says.
+ * upstream's; what belongs to the connection and the moment that it came in is left out. What may be recorded the gateway says.
  */
 import { readHead, type Framing } from "../http/answer-head.ts";
 import { endToEnd, without } from "../http/headers.ts";
@@ -76,7 +76,7 @@ function whole(
   if (!isWhole && framing.kind === "length") {
     return `its head says that ${framing.bytes} bytes follow, and ${body.length} do: it must be whole, and as it came (curl without --compressed)`;
   }
-  return { status, headers: without(endToEnd(fields), "content-length"), body };
+  return { status, headers: without(endToEnd(fields), "content-length", "date"), body };
 }
 
 /** As the records API takes it: text where that is shorter, and base64 for all other bytes. */
