@@ -139,10 +139,10 @@ export class Crew {
     const question = (this.#questions += 1);
     const isReply = (message: ToPrimary): message is Recalled =>
       message.type === "replayed" && message.question === question;
+    // One that has not listened yet has replayed nothing, and may not hear the question.
+    const workers = [...this.#told.keys()].filter((worker) => this.#listening.has(worker.id));
     const replies = await Promise.all(
-      [...this.#told.keys()].map((worker) =>
-        askFor(worker, { type: "replays", question, id }, isReply),
-      ),
+      workers.map((worker) => askFor(worker, { type: "replays", question, id }, isReply)),
     );
     return replies.flatMap((reply) => (typeof reply === "string" ? [] : reply.told));
   }
