@@ -8,7 +8,14 @@ import { createGate, type Gate } from "./auth.ts";
 import { type Configuring, configurationResource } from "./configuration.ts";
 import { consolePage } from "./console.ts";
 import { overview, type OverviewOptions } from "./overview.ts";
-import { type Change, forgetRecord, isRecordId, listRecords, showRecord } from "./records.ts";
+import {
+  type Change,
+  forgetRecord,
+  isRecordId,
+  listRecords,
+  type Replayed,
+  showRecord,
+} from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
 import { type AnswerTerms, resolution, type ResolvingDesk } from "./resolution.ts";
 
@@ -19,6 +26,8 @@ export interface AdminOptions extends OverviewOptions, AnswerTerms {
   /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
   readonly token: string;
   readonly desk: RecordDesk & ResolvingDesk;
+  /** What the processes of this gateway know of a record's replays; never rejects. */
+  readonly replaysOf: (id: string) => Promise<readonly Replayed[]>;
   /** Where the build has put the console; ends with a slash. */
   readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
@@ -191,7 +200,7 @@ async function records(
     const { executedRetentionMs: retentionMs } = options;
     return resolution(request, id, { ...options, retentionMs, audit });
   }
-  if (isRead(request)) return showRecord(options.desk, id);
+  if (isRead(request)) return showRecord(options, id);
   if (request.method === "DELETE") return forgetRecord(options.desk, id, audit);
   return methodNotAllowed("GET, HEAD, DELETE");
 }
