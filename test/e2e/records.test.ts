@@ -92,6 +92,33 @@ for (const store of ["embedded", "redis"] as const) {
     );
   }
 
+  t.test(
+    `${store}: of operators who decide at once one has decided, and retries get that`,
+    async (t) => {
+      const scene = await startScene(t, root, store);
+      const key = newKey();
+      const id = await loseOne(t, scene, key);
+      const bodies = Array.from({ length: 8 }, (_, n) => `decision ${n}`);
+      const said = bodies.map((body) => ({ status: 201, headers: [], body }));
+      const decided = await Promise.all([
+        ...said.map((answer) =>
+          resolve(scene, id, JSON.stringify({ outcome: "executed", answer })),
+        ),
+        resolve(scene, id, '{"outcome":"executed"}'),
+      ]);
+      const done = decided.flatMap(({ status }, n) => (status === 200 ? [n] : []));
+      t.equal(done.length, 1);
+      t.same(decided.filter(({ status }) => status === 409).length, 8);
+      const [winner = -1] = done;
+      const retry = await scene.ask({ key });
+      if (winner < bodies.length) t.equal(retry.body.toString(), bodies[winner]);
+      else t.equal(retry.header("Idempotency-Status"), "not-replayable");
+      t.equal(scene.upstream.count(), 1);
+      const { body } = await scene.admin("/metrics");
+      t.match(String(body), 'resolutions_total{outcome="executed"} 1\n');
+    },
+  );
+
   t.test(`${store}: of a route that records no answers none is taken by hand either`, async (t) => {
     const routes = [{ name: "cards", match: { path: TARGET }, respond: { record: "never" } }];
     const scene = await startScene(t, root, store, { routes });
