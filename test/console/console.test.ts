@@ -2,12 +2,12 @@
  * The console in a real Chromium, before a built gateway with real traffic: what it shows, what it lets an operator do,
  * and what it never lets a client do.
  */
-import t, { type Test } from "tap";
+import t from "tap";
 import type { Browser, Page } from "playwright-core";
 import { call } from "../support/client.ts";
-import { startUpstream, writeAnswer, type TestUpstream } from "../support/upstream.ts";
+import { startUpstream, writeAnswer } from "../support/upstream.ts";
 import { openTab, startBrowser, type Tab } from "./browser.ts";
-import { startStage, TOKEN, type Stage } from "./stage.ts";
+import { killMidCall, startStage, TOKEN, type Stage } from "./stage.ts";
 
 const browser: Browser = await startBrowser(t);
 
@@ -23,23 +23,6 @@ async function signedIn(
   await tab.page.keyboard.press("Enter");
   await tab.page.getByText("ready", { exact: true }).waitFor();
   return tab;
-}
-
-/** The upstream of a request ends in the middle of it, and another one takes its place. Resolves with the record's id. */
-async function killMidCall(
-  t: Test,
-  stage: Stage,
-  upstream: TestUpstream,
-  key: string,
-): Promise<{ readonly id: string; readonly next: TestUpstream }> {
-  upstream.hold();
-  const lost = stage.charge(key);
-  await upstream.arrived(upstream.count() + 1);
-  await upstream.close();
-  const answer = await lost;
-  t.equal(answer.header("idempotency-status"), "outcome-unknown");
-  const next = await startUpstream(t, { port: upstream.port, answer: { status: 201 } });
-  return { id: answer.header("idempotency-record") ?? "", next };
 }
 
 const tile = (page: Page, name: string) =>
@@ -80,8 +63,10 @@ t.test(
     await tile(page, "In flight").getByText("1", { exact: true }).waitFor();
     await page.getByRole("link", { name: "Records" }).click();
     await page.getByLabel("State").selectOption("in-flight");
-    await page.getByRole("cell", { name: "in-flight", exact: true }).waitFor();
-    await page.getByRole("table", { name: "Records" }).getByRole("link").click();
+    await page
+      .getByRole("row", { name: /in-flight/ })
+      .getByRole("link")
+      .click();
     await page.getByText("No answer yet").waitFor();
     t.equal(await page.getByRole("button", { name: "Forget this record" }).count(), 0);
     await page.getByRole("link", { name: "Overview" }).click();
@@ -90,6 +75,7 @@ t.test(
     await tile(page, "In flight").getByText("0", { exact: true }).waitFor();
     await page.getByRole("row", { name: /charges .* 2 2 1 0 0 / }).waitFor();
     await page.getByRole("row", { name: /claim 5 0 / }).waitFor();
+    t.equal(await page.getByText("would have been").count(), 0, "no route is a shadow");
     t.ok(
       await page.locator(".plot path.line.executed").first().getAttribute("d"),
       "a line is drawn",
@@ -344,7 +330,8 @@ t.test(
   "with several workers it shows the sum of them, in light and dark, on a phone and by day",
   async (t) => {
     const upstream = await startUpstream(t, { answer: { status: 201 } });
-    const stage = await startStage(t, upstream.url, { workers: 2 });
+    const watched = { name: "watched", match: { path: "/watched" }, mode: "shadow" };
+    const stage = await startStage(t, upstream.url, { workers: 2 }, { routes: [watched] });
     // Each call is a connection of its own, and the workers share them out.
     // More than are looked through at once.
     for (let n = 0; n < 13; n += 1) {
@@ -352,6 +339,12 @@ t.test(
       await Promise.all(keys.map((key) => stage.charge(key)));
     }
     t.equal(upstream.count(), 120);
+    for (const [at, body] of ["{}", "{}", "{}", "[]"].entries()) {
+      const headers = { "Idempotency-Key": "a-watched-key" };
+      await call(`${stage.gateway.url}/watched`, { method: "POST", headers, body });
+      await stage.gateway.lines(at + 1, ({ outcome }) => outcome === "shadow");
+    }
+    t.equal(upstream.count(), 124, "a shadow passes on what it would have replayed or refused");
     const { id } = await killMidCall(t, stage, upstream, "lost");
     for (const colorScheme of ["light", "dark"] as const) {
       const tab = await signedIn(stage, {
@@ -363,6 +356,18 @@ t.test(
       await tile(page, "Executed").getByText("120", { exact: true }).waitFor();
       await tile(page, "Replayed").getByText("10", { exact: true }).waitFor();
       await page.getByText("2 of 2 workers").waitFor();
+      const told = page.getByRole("table", { name: "What shadow routes would have answered" });
+      for (const name of [
+        /watched.*replayed.*2$/,
+        /watched.*executed.*1$/,
+        /watched.*key-reused.*1$/,
+      ])
+        await told.getByRole("row", { name }).waitFor();
+      t.equal(await told.getByRole("row").count(), 4, "a heading and three outcomes");
+      const cut = await page.evaluate(
+        "[...document.querySelectorAll('main td')].map((cell) => cell.getBoundingClientRect()).filter(({ left, right, height }) => left < 0 || right > innerWidth || height === 0).length",
+      );
+      t.equal(cut, 0, "all of it is on a phone's screen");
       const ground = (await page.evaluate(
         "getComputedStyle(document.body).backgroundColor",
       )) as string;
