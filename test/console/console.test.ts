@@ -25,6 +25,15 @@ async function signedIn(
   return tab;
 }
 
+/** The figures of the latency panel: what was executed, what was replayed, and the upstream. */
+const LATENCIES = ["executed", "replayed", "flight"] as const;
+
+/** Of each line of such a figure, whether there is one: a single point is none. */
+const drawn = (page: Page, tone: (typeof LATENCIES)[number]): Promise<unknown> =>
+  page.evaluate(
+    `[...document.querySelectorAll("figure.${tone} path.line")].map((line) => line.getTotalLength() > 0)`,
+  );
+
 const tile = (page: Page, name: string) =>
   page.getByRole("region", { name, exact: true }).locator(".figure");
 
@@ -49,6 +58,7 @@ t.test(
     await page.getByLabel("Admin token").fill(TOKEN);
     await page.keyboard.press("Enter");
     await tile(page, "Executed").getByText("0", { exact: true }).waitFor();
+    for (const tone of LATENCIES) t.strictSame(await drawn(page, tone), [false, false], tone);
 
     await stage.charge("a");
     await stage.charge("a");
@@ -76,10 +86,13 @@ t.test(
     await page.getByRole("row", { name: /charges .* 2 2 1 0 0 / }).waitFor();
     await page.getByRole("row", { name: /claim 5 0 / }).waitFor();
     t.equal(await page.getByText("would have been").count(), 0, "no route is a shadow");
-    t.ok(
-      await page.locator(".plot path.line.executed").first().getAttribute("d"),
-      "a line is drawn",
-    );
+    t.ok(await page.locator(".tile path.line.executed").getAttribute("d"), "a line is drawn");
+    for (const tone of LATENCIES) {
+      const figure = page.locator(`figure.${tone}`);
+      await figure.getByText(/^p50 [\d.]+ m?s · p99 [\d.]+ m?s$/).waitFor();
+      await figure.getByText(/^↑ [\d.]+ m?s$/).waitFor();
+      t.strictSame(await drawn(page, tone), [true, true], `${tone}: median and 99th percentile`);
+    }
     t.equal(upstream.count(), 2);
 
     const stored = (await page.evaluate(
