@@ -48,7 +48,12 @@ export async function watch(
 ): Promise<ShadowEnd> {
   // DANGER: in this order and in one turn. What is passed on waits for nothing that is done here, least of all for the
   // store; and the tunnel must have begun to read before somebody listens in.
-  const passing = client.pass(undefined, policy.mode === "shadow" ? TOLD : undefined);
+  const passing = client
+    .pass(undefined, policy.mode === "shadow" ? TOLD : undefined)
+    .then((passed) => {
+      facts.endedMs = deps.clock.monotonicMs();
+      return passed;
+    });
   try {
     return await lookOn({ policy, judge }, passing, request, facts, deps);
   } catch (error) {
@@ -86,11 +91,9 @@ async function lookOn(
   }
   const { admitted } = judged;
   const keyed = { ...judged.admitted.keyed, id: shadowId(judged.admitted.keyed.id) };
-  const ending = passing.then(() => deps.clock.monotonicMs());
   const claimed = await observe(admitted, keyed, deps);
   const passed = await passing;
   facts.recordId = keyed.id;
-  facts.endedMs = await ending;
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
   return {
     route,

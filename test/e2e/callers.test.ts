@@ -288,3 +288,35 @@ t.test(
     t.equal(scene.upstream.count(), 2);
   },
 );
+
+t.test("a shadow waits for no issuer, and its time is the client's alone", async (t) => {
+  const issuer = await startIssuer(t, [key1]);
+  const gate = issuer.server.hold();
+  const jwt = { jwks: issuer.jwks, issuer: ISSUER, audience: AUDIENCE };
+  const scene = await startScene(t, root, "memory", {
+    defaults: { scope: { jwt } },
+    routes: [{ name: "watched", match: { path: "/watched" }, mode: "shadow" }],
+  });
+  const headers = bearer(await sign(key1));
+  const guarded = scene.ask({ key: newKey(), headers });
+  await issuer.server.arrived(1);
+  const key = newKey();
+  const startedMs = performance.now();
+  for (let n = 1; n <= 10; n += 1) {
+    const answer = await scene.ask({ target: "/watched", key, headers });
+    t.same([answer.status, answer.body.toString(), word(answer)], [201, `execution ${n}`, "shadow"]); // prettier-ignore
+    t.equal(scene.upstream.count(), n, "the guarded request alone waits for the issuer");
+  }
+  const takenMs = performance.now() - startedMs;
+  const seen = scene.gateway.log.filter(({ msg }) => msg === "exchange");
+  t.same(seen, [], "all are answered before the issuer has said a word");
+  gate.release();
+  t.equal(word(await guarded), "executed");
+  const lines = (await scene.gateway.exchanges(11)).filter(({ route }) => route === "watched");
+  const told = lines.map(({ wouldBe }) => wouldBe);
+  t.equal(told.filter((wouldBe) => wouldBe === "executed").length, 1, "and then it is seen");
+  const toldMs = lines.reduce((sum, { durationMs }) => sum + Number(durationMs), 0);
+  t.ok(toldMs < 2 * takenMs, `told ${toldMs} ms of ${takenMs} ms`);
+  t.equal(issuer.server.count(), 1);
+  t.equal(scene.upstream.count(), 11);
+});
