@@ -7,7 +7,7 @@ import type { Browser, Page } from "playwright-core";
 import { call } from "../support/client.ts";
 import { startUpstream, writeAnswer } from "../support/upstream.ts";
 import { openTab, startBrowser, type Tab } from "./browser.ts";
-import { killMidCall, startStage, TOKEN, type Stage } from "./stage.ts";
+import { killMidCall, signIn, startStage, TOKEN, type Stage } from "./stage.ts";
 
 const browser: Browser = await startBrowser(t);
 
@@ -18,10 +18,7 @@ async function signedIn(
 ): Promise<Tab> {
   const [context, refusals = [401]] = options;
   const tab = await openTab(browser, context, refusals);
-  await tab.page.goto(stage.console);
-  await tab.page.getByLabel("Admin token").fill(TOKEN);
-  await tab.page.keyboard.press("Enter");
-  await tab.page.getByText("ready", { exact: true }).waitFor();
+  await signIn(tab.page, stage);
   return tab;
 }
 

@@ -2,6 +2,7 @@
  * A built gateway with an admin token and a few routes, and clients that send it what the console is to show. Asserts
  * nothing but that what it has brought about is there.
  */
+import type { Page } from "playwright-core";
 import type { Test } from "tap";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
 import {
@@ -83,6 +84,14 @@ export async function startStage(
         },
       }),
   };
+}
+
+/** Opens the console in this page. */
+export async function signIn(page: Page, stage: Stage): Promise<void> {
+  await page.goto(stage.console);
+  await page.getByLabel("Admin token").fill(TOKEN);
+  await page.keyboard.press("Enter");
+  await page.getByText("ready", { exact: true }).waitFor();
 }
 
 /** The upstream of a request ends in the middle of it, and another one takes its place. Resolves with the record's id. */
