@@ -86,8 +86,10 @@ async function lookOn(
   if (judged.kind !== "admitted" || judged.admitted.keyed === undefined) {
     const { status, outcome } = await passing;
     if (outcome === "client-gone") return { route, outcome, status };
-    const refused = judged.kind === "refused" ? { wouldBe: judged.refusal.code } : {};
-    return { route, outcome: "shadow", status, ...refused };
+    if (judged.kind !== "refused") return { route, outcome: "shadow", status };
+    const { code, cause } = judged.refusal;
+    facts.cause = cause;
+    return { route, outcome: "shadow", status, wouldBe: code };
   }
   const { admitted } = judged;
   const keyed = { ...judged.admitted.keyed, id: shadowId(judged.admitted.keyed.id) };

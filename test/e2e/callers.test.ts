@@ -255,7 +255,10 @@ t.test(
     await nothingClaimed(t, scene);
     const passed = await scene.ask({ target: "/watched", key: newKey(), headers: bearer(token) });
     t.equal(passed.status, 201);
-    t.match((await scene.gateway.exchanges(2)).at(-1), { wouldBe: "access-unchecked" });
+    t.match((await scene.gateway.exchanges(2)).at(-1), {
+      wouldBe: "access-unchecked",
+      cause: "key-unusable",
+    });
     t.equal(scene.upstream.count(), 1);
   },
 );
@@ -280,7 +283,7 @@ t.test(
     t.equal(scene.upstream.count(), 1);
     t.equal((await scene.ask({ target: "/watched", key, body: BODY })).status, 201);
     const line = (await scene.gateway.exchanges(3)).at(-1);
-    t.match(line, { outcome: "shadow", wouldBe: "credentials-invalid" });
+    t.match(line, { outcome: "shadow", wouldBe: "credentials-invalid", cause: "no-token" });
     t.equal(scene.upstream.count(), 2);
     t.equal((await scene.ask({ target: TARGET, key })).status, 401);
     const twice = await scene.ask({ key, headers: { Authorization: ["Bearer a", "Bearer b"] } });
