@@ -3,7 +3,6 @@
  * lies in the rooms. Two halves, because with several workers they live in different processes: `createServing` takes
  * the traffic, `createOperating` is the operators' port.
  */
-import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Configuring } from "./admin/configuration.ts";
 import { createAdmin } from "./admin/server.ts";
@@ -12,7 +11,7 @@ import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { UnknownOutcome } from "./core/outcome.ts";
-import type { NewToken, Observer, Store } from "./core/ports.ts";
+import type { Observer, Store } from "./core/ports.ts";
 import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
 import { openAccess, openLocks, openTracing, rememberingIn } from "./drivers.ts";
@@ -29,6 +28,7 @@ import { newScreen, type Screen } from "./http/screen.ts";
 import { createTunnel, type Tunnel } from "./http/tunnel.ts";
 import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
 import { createHandMetrics } from "./observe/by-hand.ts";
+import { newToken, processName } from "./identity.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { Exposition } from "./observe/snapshots.ts";
@@ -50,20 +50,6 @@ export interface Half {
 
 /** What the store's clock and this process's may drift apart between two calls. */
 const CLOCK_SLACK_MS = 50;
-
-const TOKEN_BYTES = 16;
-/** Drawn ahead, because each drawing costs 10 us, whatever its size. */
-let drawn = Buffer.alloc(0);
-let drawnAt = 0;
-
-const newToken: NewToken = () => {
-  if (drawnAt === drawn.length) {
-    drawn = randomBytes(256 * TOKEN_BYTES);
-    drawnAt = 0;
-  }
-  drawnAt += TOKEN_BYTES;
-  return drawn.toString("hex", drawnAt - TOKEN_BYTES, drawnAt);
-};
 
 /** The half that takes the traffic; what it serves by can change while it runs. */
 export interface Serving extends Half {
@@ -121,6 +107,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
   const stopping = new AbortController();
   const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
+    name: processName(),
     locks,
     readJson,
     store: measured,

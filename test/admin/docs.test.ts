@@ -54,6 +54,7 @@ t.test(
       method: "POST",
       target: "/v1/charges?expand=customer",
       route: "charges",
+      claimedBy: "gateway/1",
       leaseMs: 32_000,
       unknownRetentionMs: 60_000,
       onUnknown: "block",
