@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Configuring } from "./admin/configuration.ts";
-import { createAdmin } from "./admin/server.ts";
+import { type AdminOptions, createAdmin } from "./admin/server.ts";
 import { clock, monotonicMs, pause } from "./clock.ts";
 import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
@@ -31,6 +31,7 @@ import { createHandMetrics } from "./observe/by-hand.ts";
 import { newToken, processName } from "./identity.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
+import type { Replays } from "./observe/replays.ts";
 import type { Exposition } from "./observe/snapshots.ts";
 import { observing } from "./observe/observer.ts";
 import { observeStore } from "./observe/store.ts";
@@ -68,6 +69,8 @@ export interface ServingParts {
   readonly log: Omit<Log, "setLevel">;
   /** Who else is told of unknown outcomes, besides the metrics. */
   readonly told?: ((outcome: UnknownOutcome) => void) | undefined;
+  /** Who counts replays, besides the metrics. */
+  readonly replays?: Pick<Replays, "replayed">;
 }
 
 /** What a request is served by from its beginning to its end. */
@@ -103,7 +106,7 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
     clock,
     background,
   });
-  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts.told);
+  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts);
   const stopping = new AbortController();
   const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
@@ -250,17 +253,19 @@ export function createOperating(
     readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
     readonly unready: () => readonly string[];
+    readonly replaysOf: AdminOptions["replaysOf"];
     /** Left out: what runs is what was started. */
     readonly configuring?: Configuring;
   },
 ): Operating {
-  const { store, log, exposition, unready, configuring } = parts;
+  const { store, log, exposition, unready, replaysOf, configuring } = parts;
   let current = config;
   const byHand = createHandMetrics();
   const admin = createAdmin({
     ...config.admin,
     ...consoleParts(() => current, parts),
     desk: store,
+    replaysOf,
     problems: async () => [...unready(), ...(await store.problems())],
     exposition: async () => byHand.behind(await exposition()),
     audit(change) {

@@ -18,7 +18,7 @@ export const newToken: NewToken = () => {
   return drawn.toString("hex", drawnAt - TOKEN_BYTES, drawnAt);
 };
 
-/** As its log lines have it, so that whoever reads a record knows whose lines to read. */
+/** Its host, and the pid that its log tells when it listens: whoever reads a record knows whose lines to read. */
 export function processName(): string {
   return `${hostname()}/${process.pid}`;
 }

@@ -32,7 +32,7 @@ interface RecordBase {
   readonly target: string;
   /** Name of the route that claimed it. */
   readonly route: string;
-  /** The process that has claimed it, `host/pid` as its log lines name it; empty where the record is of an earlier format. */
+  /** The process that has claimed it, `host/pid`; empty where the record is of an earlier format. */
   readonly claimedBy: string;
   /** The claim's token, 32 hex digits. A completed record keeps it, so that `complete` can be asked twice. */
   readonly token: string;

@@ -19,7 +19,7 @@ import type { Prober } from "./prober.ts";
 import type { Duplicates } from "./sights.ts";
 
 export interface FlowDeps {
-  /** Of this process, `host/pid` as its log lines have them: what a record says it was claimed by. */
+  /** Of this process, `host/pid`: what a record says it was claimed by. */
   readonly name: string;
   readonly findRoute: FindRoute;
   readonly findReads: FindReads;
