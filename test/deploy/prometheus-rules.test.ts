@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import t from "tap";
 import { parse } from "yaml";
 import { createMetrics } from "../../src/observe/metrics.ts";
+import { withReadiness } from "../../src/observe/readiness.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 import { ROOT } from "../support/bundled.ts";
@@ -112,7 +113,7 @@ t.test("every alert says how bad it is and where the guide to it stands", async 
 t.test("the rules name no metric that the gateway does not have", async (t) => {
   const metrics = createMetrics({ version: "1", routes: [] });
   const reloads = await createReloadMetrics().behind(await metrics.exposition());
-  const { body } = await createWebhookMetrics().behind(reloads);
+  const { body } = await withReadiness(await createWebhookMetrics().behind(reloads), true);
   const recorded = new Set(rules.map((rule) => rule.record));
   const named = new Set(
     rules.flatMap(
