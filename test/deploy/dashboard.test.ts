@@ -181,3 +181,20 @@ t.test(
     t.equal(new Set(ids).size, ids.length);
   },
 );
+
+t.test("the pictures in the pages are of this dashboard, and say how they were made", (t) => {
+  const shown = new Map(
+    ["dashboard", "dashboard-top"].map((name) => {
+      const svg = read(`docs/images/${name}.svg`);
+      t.match(svg, "not by Grafana", name);
+      t.notMatch(svg, /<script|<image|href/, `${name} asks for nothing`);
+      const titles = [...svg.matchAll(/class="b">(?:▾ )?([^<]*)</g)].map(([, title]) => title);
+      return [name, titles];
+    }),
+  );
+  const titles = dashboard.panels.map(({ title }) => title);
+  const again = "draw them anew: npm run build && npx tsx test/deploy/picture.ts";
+  t.same(shown.get("dashboard"), titles, again);
+  t.same(shown.get("dashboard-top"), titles.slice(0, titles.indexOf("Adopting")), again);
+  t.end();
+});

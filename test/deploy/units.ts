@@ -38,6 +38,8 @@ const UNITS: Readonly<Record<string, Scale>> = {
 /** @throws on a unit that is not known here */
 export function inUnit(value: number, unit: string, decimals?: number): string {
   if (!Number.isFinite(value)) return "–";
+  if (unit === "locale")
+    return value.toLocaleString("en-US", { maximumFractionDigits: decimals ?? 2 });
   const [factor, suffix] = scaleFor(value === 0 ? 1 : value, unit);
   const scaled = value / factor;
   return `${decimals === undefined ? threeDigits(scaled) : scaled.toFixed(decimals)}${suffix}`;
