@@ -5,6 +5,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import type { ServingProcess } from "./admin/configuration.ts";
+import type { Replayed } from "./admin/records.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { UnknownOutcome } from "./core/outcome.ts";
 import type { Address } from "./gateway.ts";
@@ -23,6 +24,8 @@ export type ToWorker =
   | { readonly type: "prepare"; readonly edition: Edition }
   /** Requests that come from now on are served by it. Answered with `adopted`. */
   | { readonly type: "adopt"; readonly edition: Edition }
+  /** Answered with `replayed`. */
+  | { readonly type: "replays"; readonly question: number; readonly id: string }
   | { readonly type: "stop" }
   | { readonly type: "settled"; readonly id: string };
 
@@ -34,9 +37,16 @@ export type ToPrimary =
   | { readonly type: "adopted"; readonly version: number; readonly digest: string }
   | { readonly type: "unprepared"; readonly version: number; readonly reason: string }
   | { readonly type: "settled"; readonly id: string }
-  | { readonly type: "unknown"; readonly outcome: UnknownOutcome };
+  | { readonly type: "unknown"; readonly outcome: UnknownOutcome }
+  | {
+      readonly type: "replayed";
+      readonly question: number;
+      /** Empty where it has not told that record again. */
+      readonly told: readonly Replayed[];
+    };
 
 type Reply = Extract<ToPrimary, { version: number }>;
+type Recalled = Extract<ToPrimary, { type: "replayed" }>;
 
 const RESPAWN_PAUSE_MS = 1000;
 /** A worker that says nothing for so long takes no requests either. */
@@ -54,6 +64,7 @@ export class Crew {
   #stopBoundMs: number;
   #stopping = false;
   #lookedBack = false;
+  #questions = 0;
   readonly #unknown: (outcome: UnknownOutcome) => void;
 
   constructor(
@@ -123,6 +134,19 @@ export class Crew {
     return [];
   }
 
+  /** What each worker has told of it; one that is silent or gone tells nothing. */
+  async replaysOf(id: string): Promise<readonly Replayed[]> {
+    const question = (this.#questions += 1);
+    const isReply = (message: ToPrimary): message is Recalled =>
+      message.type === "replayed" && message.question === question;
+    // One that has not listened yet has replayed nothing, and may not hear the question.
+    const workers = [...this.#told.keys()].filter((worker) => this.#listening.has(worker.id));
+    const replies = await Promise.all(
+      workers.map((worker) => askFor(worker, { type: "replays", question, id }, isReply)),
+    );
+    return replies.flatMap((reply) => (typeof reply === "string" ? [] : reply.told));
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#respawns) clearTimeout(timer);
@@ -139,10 +163,13 @@ export class Crew {
     );
   }
 
-  #askAll(message: ToWorker, version: number) {
+  #askAll(message: Extract<ToWorker, { edition: Edition }>, version: number) {
+    const wanted = message.type === "adopt" ? ["adopted"] : ["prepared", "unprepared"];
+    const isReply = (reply: ToPrimary): reply is Reply =>
+      "version" in reply && reply.version === version && wanted.includes(reply.type);
     return Promise.all(
       [...this.#told.keys()].map(async (worker) => {
-        return { worker, reply: await askFor(worker, message, version) };
+        return { worker, reply: await askFor(worker, message, isReply) };
       }),
     );
   }
@@ -221,21 +248,20 @@ function tell(worker: Worker, message: ToWorker): void {
   if (worker.isConnected()) worker.send(message, () => undefined);
 }
 
-function askFor(
+function askFor<Wanted extends ToPrimary>(
   worker: Worker,
   message: ToWorker,
-  version: number,
-): Promise<Reply | "silent" | "gone"> {
+  isReply: (message: ToPrimary) => message is Wanted,
+): Promise<Wanted | "silent" | "gone"> {
   return new Promise((resolve) => {
-    const settle = (reply: Reply | "silent" | "gone"): void => {
+    const settle = (reply: Wanted | "silent" | "gone"): void => {
       clearTimeout(timer);
       worker.off("message", onMessage);
       worker.off("exit", onExit);
       resolve(reply);
     };
-    const wanted = message.type === "adopt" ? ["adopted"] : ["prepared", "unprepared"];
     const onMessage = (reply: ToPrimary): void => {
-      if (isReply(reply) && reply.version === version && wanted.includes(reply.type)) settle(reply);
+      if (isReply(reply)) settle(reply);
     };
     const onExit = (): void => settle("gone");
     const timer = setTimeout(settle, REPLY_TIMEOUT_MS, "silent");
@@ -244,8 +270,4 @@ function askFor(
     if (worker.isDead()) onExit();
     else tell(worker, message);
   });
-}
-
-function isReply(message: ToPrimary): message is Reply {
-  return "version" in message;
 }

@@ -3,16 +3,15 @@
  * lies in the rooms. Two halves, because with several workers they live in different processes: `createServing` takes
  * the traffic, `createOperating` is the operators' port.
  */
-import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Configuring } from "./admin/configuration.ts";
-import { createAdmin } from "./admin/server.ts";
+import { type AdminOptions, createAdmin } from "./admin/server.ts";
 import { clock, monotonicMs, pause } from "./clock.ts";
 import { digestOf } from "./config/print.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { Policy } from "./core/policy.ts";
 import type { UnknownOutcome } from "./core/outcome.ts";
-import type { NewToken, Observer, Store } from "./core/ports.ts";
+import type { Observer, Store } from "./core/ports.ts";
 import type { Locks } from "./core/resource-ports.ts";
 import { isSafe, readsFinder, routeFinder } from "./core/route.ts";
 import { openAccess, openLocks, openTracing, rememberingIn } from "./drivers.ts";
@@ -29,8 +28,10 @@ import { newScreen, type Screen } from "./http/screen.ts";
 import { createTunnel, type Tunnel } from "./http/tunnel.ts";
 import { createUpstream, type UpstreamPool } from "./http/upstream.ts";
 import { createHandMetrics } from "./observe/by-hand.ts";
+import { newToken, processName } from "./identity.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
+import type { Replays } from "./observe/replays.ts";
 import type { Exposition } from "./observe/snapshots.ts";
 import { observing } from "./observe/observer.ts";
 import { withReadiness } from "./observe/readiness.ts";
@@ -52,20 +53,6 @@ export interface Half {
 /** What the store's clock and this process's may drift apart between two calls. */
 const CLOCK_SLACK_MS = 50;
 
-const TOKEN_BYTES = 16;
-/** Drawn ahead, because each drawing costs 10 us, whatever its size. */
-let drawn = Buffer.alloc(0);
-let drawnAt = 0;
-
-const newToken: NewToken = () => {
-  if (drawnAt === drawn.length) {
-    drawn = randomBytes(256 * TOKEN_BYTES);
-    drawnAt = 0;
-  }
-  drawnAt += TOKEN_BYTES;
-  return drawn.toString("hex", drawnAt - TOKEN_BYTES, drawnAt);
-};
-
 /** The half that takes the traffic; what it serves by can change while it runs. */
 export interface Serving extends Half {
   /**
@@ -83,6 +70,8 @@ export interface ServingParts {
   readonly log: Omit<Log, "setLevel">;
   /** Who else is told of unknown outcomes, besides the metrics. */
   readonly told?: ((outcome: UnknownOutcome) => void) | undefined;
+  /** Who counts replays, besides the metrics. */
+  readonly replays?: Pick<Replays, "replayed">;
 }
 
 /** What a request is served by from its beginning to its end. */
@@ -118,10 +107,11 @@ export async function createServing(config: GatewayConfig, parts: ServingParts):
     clock,
     background,
   });
-  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts.told);
+  const observer = observing(metrics, log, (record) => leftBehind.met(record), parts);
   const stopping = new AbortController();
   const measured = observeStore(await rememberingIn(store, config.store), metrics);
   const lasting: Lasting = {
+    name: processName(),
     locks,
     readJson,
     store: measured,
@@ -264,17 +254,19 @@ export function createOperating(
     readonly exposition: () => Promise<Exposition>;
     /** Why no traffic should come here now; empty when ready. */
     readonly unready: () => readonly string[];
+    readonly replaysOf: AdminOptions["replaysOf"];
     /** Left out: what runs is what was started. */
     readonly configuring?: Configuring;
   },
 ): Operating {
-  const { store, log, exposition, unready, configuring } = parts;
+  const { store, log, exposition, unready, replaysOf, configuring } = parts;
   let current = config;
   const byHand = createHandMetrics();
   const admin = createAdmin({
     ...config.admin,
     ...consoleParts(() => current, parts),
     desk: store,
+    replaysOf,
     problems: async () => [...unready(), ...(await store.problems())],
     async exposition(ready) {
       const [told, isReady] = await Promise.all([exposition(), ready()]);

@@ -9,9 +9,11 @@ import { loadConfig, processEnvironment } from "./config/load.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import { openNotifier, openStore, storeFault } from "./drivers.ts";
 import { createOperating, createServing, routeNames, type ServingParts } from "./gateway.ts";
+import { processName } from "./identity.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { createReloadMetrics } from "./observe/reloads.ts";
+import { Replays } from "./observe/replays.ts";
 import {
   announce,
   behind,
@@ -113,13 +115,15 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
   const store = await openStore(config.store);
   const notifier = await openNotifier(config, log);
   const told: ServingParts["told"] = notifier && ((outcome) => notifier.tell(outcome));
-  const serving = await createServing(config, { store, metrics, log, told });
+  const replays = new Replays(processName(), Date.now);
+  const serving = await createServing(config, { store, metrics, log, told, replays });
   const operating = createOperating(config, {
     snapshot: () => metrics.snapshot(),
     store,
     log,
     exposition: async () => behind(await metrics.exposition(), reloads, notifier),
     unready: () => (state === "ready" ? [] : [state]),
+    replaysOf: async (id) => replays.of(id),
     configuring: reloader,
   });
   const stopping = stopSignal(log);

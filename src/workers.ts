@@ -9,10 +9,12 @@ import type { UnknownOutcome } from "./core/outcome.ts";
 import { Crew, type ToPrimary, type ToWorker } from "./crew.ts";
 import { openNotifier, openStore, storeIdentity } from "./drivers.ts";
 import { createOperating, createServing, routeNames, type Serving } from "./gateway.ts";
+import { processName } from "./identity.ts";
 import { answerScrapes, createClusterMetrics } from "./observe/cluster.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { createReloadMetrics } from "./observe/reloads.ts";
+import { Replays } from "./observe/replays.ts";
 import { announce, behind, closeStore, startFailure, stopSignal, version } from "./process.ts";
 import { type Edition, firstEdition, type Read, Reloader } from "./reload.ts";
 import type { SettleBus } from "./store/embedded.ts";
@@ -58,6 +60,7 @@ export async function runPrimary(
     log,
     exposition: async () => behind(await metrics.exposition(), reloads, notifier),
     unready: () => crew.unready(),
+    replaysOf: (id) => crew.replaysOf(id),
     configuring: reloader,
   });
   const stopping = stopSignal(log);
@@ -105,7 +108,15 @@ export async function runWorker(): Promise<number> {
   try {
     const store = await openStore(config.store, { bus: settleBus(), identity });
     const telling = tellingPrimary(config);
-    const serving = await createServing(config, { store, metrics, log, told: telling.told });
+    const replays = new Replays(processName(), Date.now);
+    answerReplays(replays);
+    const serving = await createServing(config, {
+      store,
+      metrics,
+      log,
+      told: telling.told,
+      replays,
+    });
     await say({ type: "adopted", version: edition.version, digest: edition.digest });
     changes.takenBy(changeTaker(serving, log));
     await say({ type: "listening", address: await serving.start(), pid: process.pid });
@@ -133,6 +144,13 @@ function tellingPrimary({ notify }: GatewayConfig) {
     /** Messages leave in their order. */
     said: () => last,
   };
+}
+
+function answerReplays(replays: Replays): void {
+  process.on("message", (message: ToWorker) => {
+    if (message.type !== "replays") return;
+    void say({ type: "replayed", question: message.question, told: replays.of(message.id) });
+  });
 }
 
 type ChangeOrder = Extract<ToWorker, { type: "prepare" | "adopt" }>;

@@ -72,6 +72,7 @@ async function claim(on: Store): Promise<Claimed> {
     method: "POST",
     target: "/v1/charges",
     route: "default",
+    claimedBy: "gateway/1",
     leaseMs: LEASE_MS,
     unknownRetentionMs: 3 * DAY_MS,
     onUnknown: "block",

@@ -42,10 +42,31 @@ export async function listRecords(desk: RecordDesk, search: URLSearchParams): Pr
   });
 }
 
+/** How often a process of this gateway has told a record's answer again, since the process began. */
+export interface Replayed {
+  /** As `claimedBy` names one. */
+  readonly by: string;
+  readonly count: number;
+  readonly lastAtMs: number;
+}
+
 /** `GET /v1/records/:id`. */
-export async function showRecord(desk: RecordDesk, id: string): Promise<AdminReply> {
+export async function showRecord(
+  {
+    desk,
+    replaysOf,
+  }: {
+    readonly desk: RecordDesk;
+    readonly replaysOf: (id: string) => Promise<readonly Replayed[]>;
+  },
+  id: string,
+): Promise<AdminReply> {
   const record = await desk.inspect(id);
-  return record === undefined ? absent() : json(200, viewOf(summarise(record)));
+  if (record === undefined) return absent();
+  const replays = (await replaysOf(id)).map(({ by, count, lastAtMs }) => {
+    return { by, count, last: rfc3339(lastAtMs) };
+  });
+  return json(200, { ...viewOf(summarise(record)), replays });
 }
 
 /**
@@ -178,7 +199,7 @@ function readResolution(body: string): Resolution | undefined {
 
 /** Names every member that is shown: a member that a record gains one day is not shown by accident. */
 export function viewOf(record: RecordSummary): object {
-  const { id, state, route, method, target, fence, createdAtMs, expiresAtMs } = record;
+  const { id, state, route, method, target, fence, claimedBy, createdAtMs, expiresAtMs } = record;
   return {
     id,
     state,
@@ -187,6 +208,8 @@ export function viewOf(record: RecordSummary): object {
     path: target.split("?", 1)[0],
     query: target.includes("?"),
     fence,
+    // Of a record of the format before, nobody knows.
+    claimedBy: claimedBy === "" ? null : claimedBy,
     createdAt: rfc3339(createdAtMs),
     ...stateView(record),
     expiresAt: rfc3339(expiresAtMs),

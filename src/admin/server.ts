@@ -14,6 +14,7 @@ import {
   forgetRecord,
   isRecordId,
   listRecords,
+  type Replayed,
   resolveRecord,
   showRecord,
 } from "./records.ts";
@@ -26,6 +27,8 @@ export interface AdminOptions extends OverviewOptions {
   /** Empty: none. Then the records API is open to this host's programs on loopback, and closed elsewhere. */
   readonly token: string;
   readonly desk: RecordDesk;
+  /** What the processes of this gateway know of a record's replays; never rejects. */
+  readonly replaysOf: (id: string) => Promise<readonly Replayed[]>;
   /** Where the build has put the console; ends with a slash. */
   readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
@@ -208,7 +211,7 @@ async function records(
   const remote = request.socket.remoteAddress ?? "unknown";
   const audit = (change: Change): void => options.audit({ ...change, remote });
   if (action === "resolve") return resolve(request, id, audit, options);
-  if (isRead(request)) return showRecord(options.desk, id);
+  if (isRead(request)) return showRecord(options, id);
   if (request.method === "DELETE") return forgetRecord(options.desk, id, audit);
   return methodNotAllowed("GET, HEAD, DELETE");
 }

@@ -25,6 +25,7 @@ const shown = z.looseObject({
   path: z.string(),
   query: z.unknown().optional(),
   fence: z.unknown().optional(),
+  claimedBy: z.unknown().optional(),
   createdAt: z.string(),
 });
 

@@ -1,5 +1,8 @@
 /** Records for people: a table of many, lines for one. What comes from requests never reaches the terminal as commands. */
+import { z } from "zod";
 import type { Shown } from "./desk.ts";
+
+const REPLAYS = z.array(z.object({ by: z.string(), count: z.number(), last: z.string() }));
 
 const COLUMNS = ["id", "state", "route", "method", "path", "created", "more"] as const;
 
@@ -23,8 +26,18 @@ export function linesOf(record: Shown): string {
   const members = Object.entries(record);
   const width = Math.max(...members.map(([name]) => name.length));
   return members
-    .map(([name, value]) => `${printable(name).padEnd(width)}  ${printable(value)}\n`)
+    .map(([name, value]) => `${printable(name).padEnd(width)}  ${valueOf(name, value)}\n`)
     .join("");
+}
+
+/** Replays in words; everything else, and what is no such list, as it is. */
+function valueOf(name: string, value: unknown): string {
+  const replays = name === "replays" ? REPLAYS.safeParse(value) : undefined;
+  if (replays?.success !== true) return printable(value);
+  if (replays.data.length === 0) return "none that this gateway's processes know of";
+  return replays.data
+    .map(({ by, count, last }) => printable(`${count} by ${by}, last ${last}`))
+    .join("; ");
 }
 
 function rowOf(record: Shown, nowMs: number): readonly string[] {

@@ -7,7 +7,7 @@ import type {
   Outcome,
   Recorded,
   RecordPage,
-  RecordView,
+  RecordStory,
   Routes,
   Status,
 } from "./wire.ts";
@@ -49,7 +49,7 @@ export const port = {
   counters: () => get<Counters>("/v1/counters"),
   status: () => get<Status>("/v1/status"),
   routes: () => get<Routes>("/v1/routes"),
-  record: (id: string) => get<RecordView>(`/v1/records/${id}`),
+  record: (id: string) => get<RecordStory>(`/v1/records/${id}`),
   answer: (id: string) => get<Recorded>(`/v1/records/${id}/answer`),
   records(query: Readonly<Record<string, string>>) {
     return get<RecordPage>(`/v1/records?${new URLSearchParams(query).toString()}`);

@@ -7,7 +7,7 @@ import { wordsOf } from "./notice.ts";
 import { port, Refused, type Search } from "./port.ts";
 import { story } from "./story.ts";
 import type { View } from "./view.ts";
-import type { RecordPage, Routes, RecordView } from "./wire.ts";
+import type { RecordPage, RecordStory, Routes, RecordView } from "./wire.ts";
 import { shortId } from "./words.ts";
 
 const PAGE = "50";
@@ -25,7 +25,7 @@ export function recordsView({ showAnswers, settled }: RecordsActs): View {
     found.replaceChildren(...nodes);
     if (nodes.length > 0) found.scrollIntoView({ block: "nearest" });
   };
-  const show = (record: RecordView): void => {
+  const show = (record: RecordStory): void => {
     const again = (): void => {
       settled(record.id);
       void open(record.id);
@@ -46,7 +46,7 @@ export function recordsView({ showAnswers, settled }: RecordsActs): View {
     try {
       const { records } = await port.search(wanted);
       const [only] = records;
-      if (only !== undefined && records.length === 1) return show(only);
+      if (only !== undefined && records.length === 1) return await open(only.id);
       const none =
         "No record. The key was not used by this caller, was released or forgotten, or its retention is over. Are all credentials given, as the caller sends them?";
       put(only === undefined ? element("p", { class: "notice" }, none) : listOf(records));

@@ -1,12 +1,12 @@
 /**
- * One record's story, as far as the record holds it: claimed, sent, answered or not, forgotten. How often it was
- * replayed and by which process is not part of a record, because a replay writes nothing; the log has it.
+ * One record's story: claimed, sent, answered or not, replayed, forgotten. A replay writes nothing into its record: how
+ * often it was told again is known by the processes that did, of this gateway and since they began; the log has all of it.
  */
 import { forgetButton, resolveButtons } from "./decisions.ts";
 import { button, element, panel, requestLine, time } from "./elements.ts";
 import { tell, wordsOf } from "./notice.ts";
 import { port } from "./port.ts";
-import type { Recorded, RecordView } from "./wire.ts";
+import type { Recorded, RecordStory, RecordView } from "./wire.ts";
 import { bytes, milliseconds, span, visible } from "./words.ts";
 
 export const REASONS: Readonly<Record<NonNullable<RecordView["reason"]>, string>> = {
@@ -24,7 +24,7 @@ interface Step {
 }
 
 /** `changed` is called when an operator has decided something about it. */
-export function story(record: RecordView, showAnswers: boolean, changed: () => void): HTMLElement {
+export function story(record: RecordStory, showAnswers: boolean, changed: () => void): HTMLElement {
   return panel(
     "Record",
     element("p", { class: "mono id" }, record.id),
@@ -40,7 +40,7 @@ export function story(record: RecordView, showAnswers: boolean, changed: () => v
     element(
       "p",
       { class: "faint" },
-      "Replays write nothing into a record. The log has one line for each, with the worker that answered it: ",
+      "Replays write nothing into a record: they are counted by the processes of this gateway, since each began. The log has one line for each, whichever gateway answered it: ",
       element("code", {}, `"outcome":"replayed" … "recordId":"${record.id}"`),
     ),
     actions(record, showAnswers, changed),
@@ -59,17 +59,18 @@ function stepNode({ tone, what, at, detail }: Step): HTMLElement {
   );
 }
 
-function stepsOf(record: RecordView): readonly Step[] {
+function stepsOf(record: RecordStory): readonly Step[] {
   return [
     claimed(record),
     ...(record.fence > 1 ? [again(record)] : []),
     ...outcome(record),
+    ...record.replays.map(replayed),
     end(record),
   ];
 }
 
-function claimed({ createdAt, fence }: RecordView): Step {
-  const only = "Its key was taken for this request, and nothing else was sent under it since.";
+function claimed({ createdAt, fence, claimedBy }: RecordView): Step {
+  const only = `${by(claimedBy)}Its key was taken for this request, and nothing else was sent under it since.`;
   return {
     tone: "done",
     what: fence === 1 ? "Claimed" : "First claimed",
@@ -78,12 +79,16 @@ function claimed({ createdAt, fence }: RecordView): Step {
   };
 }
 
-function again({ fence }: RecordView): Step {
+/** A sentence, where it is known. */
+function by(claimedBy: string | null): string {
+  return claimedBy === null ? "" : `By ${visible(claimedBy)}. `;
+}
+
+function again({ fence, claimedBy }: RecordView): Step {
   return {
     tone: "done",
     what: `Claimed again, ${fence} times in all`,
-    detail:
-      "The outcome before was unknown, and the route sends again (onUnknown: resend). The upstream was told the fence.",
+    detail: `${by(claimedBy)}The outcome before was unknown, and the route sends again (onUnknown: resend). The upstream was told the fence.`,
   };
 }
 
@@ -145,6 +150,15 @@ function answered(record: RecordView): Step {
     ]
       .filter((part) => part !== "")
       .join(" "),
+  };
+}
+
+function replayed({ by: process, count, last }: RecordStory["replays"][number]): Step {
+  return {
+    tone: "done",
+    what: count === 1 ? "Replayed once" : `Replayed ${count} times, the last time`,
+    at: last,
+    detail: `${by(process)}Counted since that process began.`,
   };
 }
 

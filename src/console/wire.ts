@@ -63,6 +63,8 @@ export interface RecordView {
   readonly path: string;
   readonly query: boolean;
   readonly fence: number;
+  /** `host/pid`; null where the record is of a format that did not keep it. */
+  readonly claimedBy: string | null;
   readonly createdAt: string;
   readonly expiresAt: string;
   readonly leaseUntil?: string;
@@ -74,6 +76,16 @@ export interface RecordView {
   readonly replayable?: boolean;
   readonly location?: string;
   readonly contentType?: string;
+}
+
+/** `GET /v1/records/:id`. */
+export interface RecordStory extends RecordView {
+  /** By the processes of this gateway, since each began. */
+  readonly replays: readonly {
+    readonly by: string;
+    readonly count: number;
+    readonly last: string;
+  }[];
 }
 
 /** `GET /v1/records`. */

@@ -5,13 +5,13 @@
 import type { Cells } from "./resource-ports.ts";
 import type { Roll } from "./roll-ports.ts";
 import type { Outcome, StoreOperation, UnknownOutcome } from "./outcome.ts";
+import type { CorruptReason } from "./corrupt.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "./desk.ts";
 import type { ProbeObserver, ProbeStore } from "./probe-ports.ts";
 import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
-  CorruptReason,
   HeaderPair,
   RecordedResponse,
   RecordState,

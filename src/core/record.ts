@@ -18,16 +18,6 @@ export type UnknownReason = "timeout" | "reset" | "truncated" | "crash";
 
 export const UNKNOWN_REASONS: readonly UnknownReason[] = ["timeout", "reset", "truncated", "crash"];
 
-/** Why what is stored cannot be trusted; all but the first only where it is, or should be, encrypted. */
-export const CORRUPT_REASONS = [
-  "damaged",
-  "not-authentic",
-  "key-unknown",
-  "not-encrypted",
-] as const;
-
-export type CorruptReason = (typeof CORRUPT_REASONS)[number];
-
 /** What every record carries, whatever its state. Times are epoch milliseconds on the store's clock. */
 interface RecordBase {
   /** Its own record id, 64 hex digits: a read that finds another id here is an alarm, never a reply. */
@@ -42,6 +32,8 @@ interface RecordBase {
   readonly target: string;
   /** Name of the route that claimed it. */
   readonly route: string;
+  /** The process that has claimed it, `host/pid`; empty where the record is of an earlier format. */
+  readonly claimedBy: string;
   /** The claim's token, 32 hex digits. A completed record keeps it, so that `complete` can be asked twice. */
   readonly token: string;
   /** When the store forgets the record. */
@@ -99,6 +91,7 @@ export interface ClaimRequest {
   readonly method: string;
   readonly target: string;
   readonly route: string;
+  readonly claimedBy: string;
   /** How long the owner is presumed alive, in milliseconds. */
   readonly leaseMs: number;
   /** How long an unknown outcome is remembered, in milliseconds, counted from the moment it became unknown. */
@@ -205,6 +198,7 @@ function grant(
     method: claim.method,
     target: claim.target,
     route: claim.route,
+    claimedBy: claim.claimedBy,
     token: claim.token,
     leaseUntilMs,
     expiresAtMs: leaseUntilMs + claim.unknownRetentionMs,
@@ -292,6 +286,8 @@ export function decideMarkUnknown(
 
 /** What outlives a change of state. */
 export function baseOf(record: InFlightRecord | UnknownRecord): RecordBase {
-  const { id, fingerprint, fence, createdAtMs, method, target, route, token, expiresAtMs } = record;
-  return { id, fingerprint, fence, createdAtMs, method, target, route, token, expiresAtMs };
+  const { id, fingerprint, fence, createdAtMs, expiresAtMs, token } = record;
+  const { method, target, route, claimedBy } = record;
+  const claimed = { method, target, route, claimedBy };
+  return { id, fingerprint, fence, createdAtMs, expiresAtMs, token, ...claimed };
 }

@@ -19,6 +19,8 @@ import type { Prober } from "./prober.ts";
 import type { Duplicates } from "./sights.ts";
 
 export interface FlowDeps {
+  /** Of this process, `host/pid`: what a record says it was claimed by. */
+  readonly name: string;
   readonly findRoute: FindRoute;
   readonly findReads: FindReads;
   readonly readJson: ReadJson;

@@ -48,7 +48,12 @@ export async function watch(
 ): Promise<ShadowEnd> {
   // DANGER: in this order and in one turn. What is passed on waits for nothing that is done here, least of all for the
   // store; and the tunnel must have begun to read before somebody listens in.
-  const passing = client.pass(undefined, policy.mode === "shadow" ? TOLD : undefined);
+  const passing = client
+    .pass(undefined, policy.mode === "shadow" ? TOLD : undefined)
+    .then((passed) => {
+      facts.endedMs = deps.clock.monotonicMs();
+      return passed;
+    });
   try {
     return await lookOn({ policy, judge }, passing, request, facts, deps);
   } catch (error) {
@@ -81,16 +86,16 @@ async function lookOn(
   if (judged.kind !== "admitted" || judged.admitted.keyed === undefined) {
     const { status, outcome } = await passing;
     if (outcome === "client-gone") return { route, outcome, status };
-    const refused = judged.kind === "refused" ? { wouldBe: judged.refusal.code } : {};
-    return { route, outcome: "shadow", status, ...refused };
+    if (judged.kind !== "refused") return { route, outcome: "shadow", status };
+    const { code, cause } = judged.refusal;
+    facts.cause = cause;
+    return { route, outcome: "shadow", status, wouldBe: code };
   }
   const { admitted } = judged;
   const keyed = { ...judged.admitted.keyed, id: shadowId(judged.admitted.keyed.id) };
-  const ending = passing.then(() => deps.clock.monotonicMs());
   const claimed = await observe(admitted, keyed, deps);
   const passed = await passing;
   facts.recordId = keyed.id;
-  facts.endedMs = await ending;
   if (claimed.kind === "granted") await note(claimed.owned, passed, policy, deps);
   return {
     route,

@@ -4,9 +4,10 @@
  * and `snapshots.ts`.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "./prom-client.ts";
+import { CORRUPT_REASONS, type CorruptReason } from "../core/corrupt.ts";
 import { STORE_OPERATIONS, type Outcome, type StoreOperation } from "../core/outcome.ts";
 import type { ExchangeReport, Observer } from "../core/ports.ts";
-import { CORRUPT_REASONS, UNKNOWN_REASONS, type CorruptReason } from "../core/record.ts";
+import { UNKNOWN_REASONS } from "../core/record.ts";
 import { type KeylessMetrics, keylessMetrics } from "./keyless.ts";
 import { methodLabel, NO_ROUTE, routeLabels } from "./labels.ts";
 import { type ProbeMetrics, probeMetrics } from "./probes.ts";

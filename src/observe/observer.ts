@@ -2,18 +2,28 @@
 import type { UnknownOutcome } from "../core/outcome.ts";
 import type { Observer } from "../core/ports.ts";
 import type { Log } from "./log.ts";
+import type { Replays } from "./replays.ts";
 
 export function observing(
   metrics: Omit<Observer, "leftBehind">,
   log: Pick<Log, "event" | "exchange">,
   leftBehind: Observer["leftBehind"],
-  told?: (outcome: UnknownOutcome) => void,
+  {
+    told,
+    replays,
+  }: {
+    readonly told?: ((outcome: UnknownOutcome) => void) | undefined;
+    readonly replays?: Pick<Replays, "replayed"> | undefined;
+  },
 ): Observer {
   return {
     began: () => metrics.began(),
     finished(report) {
       metrics.finished(report);
       log.exchange(report);
+      if (report.outcome === "replayed" && report.recordId !== undefined) {
+        replays?.replayed(report.recordId);
+      }
     },
     lostWrite: (operation) => metrics.lostWrite(operation),
     unknownOutcome(outcome) {

@@ -20,7 +20,12 @@ import type { Keyring, Place, PlaceCipher } from "./encryption.ts";
 import { SEAL_BYTES, sealOf } from "./seal.ts";
 
 /** Rises when the layout changes; a store never guesses at a version that it does not know. */
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
+/** How many fields each version that is read has: 2 knew no `claimedBy`, the last one now. */
+const FIELDS_IN: ReadonlyMap<number, number> = new Map([
+  [2, 9],
+  [FORMAT_VERSION, 10],
+]);
 const FIELDS_LENGTH_AT = 1;
 const ANSWER_LENGTH_AT = 5;
 const ID_AT = 9;
@@ -81,6 +86,7 @@ function encodeHead(record: StoredRecord, answerLength: number): Buffer {
     record.target,
     record.route,
     record.state === "unknown" ? record.reason : "",
+    record.claimedBy,
   ]);
   const head = Buffer.alloc(FIELDS_AT);
   head[0] = FORMAT_VERSION;
@@ -184,7 +190,8 @@ function readBase(
 ): { readonly base: BareRecord; readonly answer: Buffer | undefined; readonly rest: Buffer } {
   const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (value.length <= FIELDS_AT) throw corrupt("it is too short");
-  if (value[0] !== FORMAT_VERSION) throw corrupt("its format version is not known");
+  const count = FIELDS_IN.get(value[0] ?? 0);
+  if (count === undefined) throw corrupt("its format version is not known");
   // DANGER: this comparison stands between one caller and another caller's answer.
   if (value.toString("hex", ID_AT, FINGERPRINT_AT) !== id) throw corrupt("it names another record");
   const answerAt = FIELDS_AT + value.readUInt32BE(FIELDS_LENGTH_AT);
@@ -195,7 +202,11 @@ function readBase(
   if (!sealOf(value.subarray(0, sealAt)).equals(value.subarray(sealAt, bodyAt))) {
     throw corrupt("it is not what was sealed");
   }
-  const base = readFields(id, value, unpack(value.subarray(FIELDS_AT, answerAt)));
+  const fields = unpack(value.subarray(FIELDS_AT, answerAt));
+  if (!Array.isArray(fields) || fields.length !== count) {
+    throw corrupt("its fields are not those of its format");
+  }
+  const base = readFields(id, value, fields);
   const rest = value.subarray(bodyAt);
   if (answerAt === sealAt) {
     if (rest.length > 0) throw corrupt("something stands behind it");
@@ -214,10 +225,9 @@ function unpack(packed: Buffer): unknown {
   }
 }
 
-function readFields(id: string, value: Buffer, fields: unknown): BareRecord {
-  if (!Array.isArray(fields) || fields.length !== 9) throw corrupt("its fields are not nine");
+function readFields(id: string, value: Buffer, fields: readonly unknown[]): BareRecord {
   const [state, fence, createdAtMs, expiresAtMs, changedAtMs, method, target, route, reason] =
-    fields as unknown[];
+    fields;
   const base = {
     id,
     fingerprint: value.toString("hex", FINGERPRINT_AT, TOKEN_AT),
@@ -226,6 +236,7 @@ function readFields(id: string, value: Buffer, fields: unknown): BareRecord {
     method: asText(method),
     target: asText(target),
     route: asText(route),
+    claimedBy: fields.length > 9 ? asText(fields[9]) : "",
     token: value.toString("hex", TOKEN_AT, FIELDS_AT),
     expiresAtMs: asCount(expiresAtMs, 0),
   };

@@ -63,6 +63,7 @@ export function claimer(
       unknownRetentionMs,
       request.onUnknown,
       untilMs,
+      request.claimedBy,
     );
   }
 }

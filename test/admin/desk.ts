@@ -25,6 +25,7 @@ function records(): readonly StoredRecord[] {
     method: "POST",
     target: `/v1/charges?card=${CANARY}`,
     route: "charges",
+    claimedBy: "gateway/1",
     token: CANARY.padEnd(32, "0"),
     expiresAtMs: NOW_MS + 86_400_000,
   };

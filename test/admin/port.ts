@@ -42,6 +42,7 @@ export const STANDING = {
   policies: () => [],
   showAnswers: () => false,
   looked: () => undefined,
+  replaysOf: async () => [],
 } satisfies Partial<AdminOptions>;
 
 export async function startPort(t: Test, over: Partial<AdminOptions> = {}): Promise<Port> {

@@ -23,20 +23,27 @@ const SHOWN = {
   path: "/v1/charges",
   query: true,
   fence: 1,
+  claimedBy: "gateway/1",
   createdAt: "2026-01-02T03:04:00.678Z",
   expiresAt: "2026-01-03T03:04:05.678Z",
 };
 const COMPLETED = { ...SHOWN, state: "completed", completedAt: "2026-01-02T03:04:04.678Z" };
 
 t.test("each state is shown with its own fields, and nothing secret of it", async (t) => {
-  const { ask } = await startPort(t);
+  const told = { by: "gateway/7", count: 3, lastAtMs: Date.UTC(2026, 0, 2, 4) };
+  const { ask } = await startPort(t, {
+    replaysOf: async (id) => (id === IDS.completed ? [told] : []),
+  });
   const show = async (id: string) => {
     const answer = await ask(`/v1/records/${id}`);
     t.equal(answer.status, 200);
     t.equal(answer.headers["content-type"], "application/json");
     t.equal(answer.headers["cache-control"], "no-store");
     t.notMatch(answer.body, CANARY);
-    return answer.json;
+    const { replays, ...rest } = answer.json;
+    const expected = { by: "gateway/7", count: 3, last: "2026-01-02T04:00:00.000Z" };
+    t.strictSame(replays, id === IDS.completed ? [expected] : []);
+    return rest;
   };
   t.strictSame(await show(IDS.inFlight), {
     ...SHOWN,
@@ -80,8 +87,9 @@ t.test("a listing holds the same views; state, limit and cursor reach the store"
   t.equal((all.json.records as unknown[]).length, 5);
   t.equal(all.json.cursor, undefined, "no cursor on the last page");
   t.notMatch(all.body, CANARY);
-  const one = await ask(`/v1/records/${IDS.completed}`);
-  t.strictSame((all.json.records as unknown[])[1], one.json);
+  const { replays, ...one } = (await ask(`/v1/records/${IDS.completed}`)).json;
+  t.strictSame(replays, []);
+  t.strictSame((all.json.records as unknown[])[1], one);
   const unknown = await ask("/v1/records?state=unknown");
   t.match(unknown.json, { records: [{ id: IDS.unknown }] });
   const first = await ask("/v1/records?limit=2&state=completed");

@@ -107,6 +107,9 @@ t.test("an unknown outcome is found, shown and resolved; then its retry executes
 t.test("what is forgotten executes again; what is not there is told", async (t) => {
   const { upstream, ask, records } = await setUp(t);
   const { id } = await ask("/v1/charges", "a");
+  t.match(await records(["show", id]), { out: /^replays +none that this gateway/mu });
+  t.equal((await ask("/v1/charges", "a")).status, 201);
+  t.match(await records(["show", id]), { out: /^replays +1 by \S+\/\d+, last 2\S+Z$/mu });
   t.match(await records(["forget", id, "--yes"]), { code: 0, out: "forgotten\n" });
   t.match(await records(["forget", id, "--yes"]), { code: 1, err: /no such record/u });
   t.match(await records(["show", id]), { code: 1, err: /no such record/u });

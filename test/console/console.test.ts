@@ -2,12 +2,12 @@
  * The console in a real Chromium, before a built gateway with real traffic: what it shows, what it lets an operator do,
  * and what it never lets a client do.
  */
-import t, { type Test } from "tap";
+import t from "tap";
 import type { Browser, Page } from "playwright-core";
 import { call } from "../support/client.ts";
-import { startUpstream, writeAnswer, type TestUpstream } from "../support/upstream.ts";
+import { startUpstream, writeAnswer } from "../support/upstream.ts";
 import { openTab, startBrowser, type Tab } from "./browser.ts";
-import { startStage, TOKEN, type Stage } from "./stage.ts";
+import { killMidCall, signIn, startStage, TOKEN, type Stage } from "./stage.ts";
 
 const browser: Browser = await startBrowser(t);
 
@@ -18,29 +18,18 @@ async function signedIn(
 ): Promise<Tab> {
   const [context, refusals = [401]] = options;
   const tab = await openTab(browser, context, refusals);
-  await tab.page.goto(stage.console);
-  await tab.page.getByLabel("Admin token").fill(TOKEN);
-  await tab.page.keyboard.press("Enter");
-  await tab.page.getByText("ready", { exact: true }).waitFor();
+  await signIn(tab.page, stage);
   return tab;
 }
 
-/** The upstream of a request ends in the middle of it, and another one takes its place. Resolves with the record's id. */
-async function killMidCall(
-  t: Test,
-  stage: Stage,
-  upstream: TestUpstream,
-  key: string,
-): Promise<{ readonly id: string; readonly next: TestUpstream }> {
-  upstream.hold();
-  const lost = stage.charge(key);
-  await upstream.arrived(upstream.count() + 1);
-  await upstream.close();
-  const answer = await lost;
-  t.equal(answer.header("idempotency-status"), "outcome-unknown");
-  const next = await startUpstream(t, { port: upstream.port, answer: { status: 201 } });
-  return { id: answer.header("idempotency-record") ?? "", next };
-}
+/** The figures of the latency panel: what was executed, what was replayed, and the upstream. */
+const LATENCIES = ["executed", "replayed", "flight"] as const;
+
+/** Of each line of such a figure, whether there is one: a single point is none. */
+const drawn = (page: Page, tone: (typeof LATENCIES)[number]): Promise<unknown> =>
+  page.evaluate(
+    `[...document.querySelectorAll("figure.${tone} path.line")].map((line) => line.getTotalLength() > 0)`,
+  );
 
 const tile = (page: Page, name: string) =>
   page.getByRole("region", { name, exact: true }).locator(".figure");
@@ -66,6 +55,7 @@ t.test(
     await page.getByLabel("Admin token").fill(TOKEN);
     await page.keyboard.press("Enter");
     await tile(page, "Executed").getByText("0", { exact: true }).waitFor();
+    for (const tone of LATENCIES) t.strictSame(await drawn(page, tone), [false, false], tone);
 
     await stage.charge("a");
     await stage.charge("a");
@@ -80,8 +70,10 @@ t.test(
     await tile(page, "In flight").getByText("1", { exact: true }).waitFor();
     await page.getByRole("link", { name: "Records" }).click();
     await page.getByLabel("State").selectOption("in-flight");
-    await page.getByRole("cell", { name: "in-flight", exact: true }).waitFor();
-    await page.getByRole("table", { name: "Records" }).getByRole("link").click();
+    await page
+      .getByRole("row", { name: /in-flight/ })
+      .getByRole("link")
+      .click();
     await page.getByText("No answer yet").waitFor();
     t.equal(await page.getByRole("button", { name: "Forget this record" }).count(), 0);
     await page.getByRole("link", { name: "Overview" }).click();
@@ -90,10 +82,14 @@ t.test(
     await tile(page, "In flight").getByText("0", { exact: true }).waitFor();
     await page.getByRole("row", { name: /charges .* 2 2 1 0 0 / }).waitFor();
     await page.getByRole("row", { name: /claim 5 0 / }).waitFor();
-    t.ok(
-      await page.locator(".plot path.line.executed").first().getAttribute("d"),
-      "a line is drawn",
-    );
+    t.equal(await page.getByText("would have been").count(), 0, "no route is a shadow");
+    t.ok(await page.locator(".tile path.line.executed").getAttribute("d"), "a line is drawn");
+    for (const tone of LATENCIES) {
+      const figure = page.locator(`figure.${tone}`);
+      await figure.getByText(/^p50 [\d.]+ m?s · p99 [\d.]+ m?s$/).waitFor();
+      await figure.getByText(/^↑ [\d.]+ m?s$/).waitFor();
+      t.strictSame(await drawn(page, tone), [true, true], `${tone}: median and 99th percentile`);
+    }
     t.equal(upstream.count(), 2);
 
     const stored = (await page.evaluate(
@@ -195,6 +191,7 @@ t.test(
     const stage = await startStage(t, upstream.url);
     const headers = { Authorization: "Bearer alice" };
     const id = (await stage.charge("order-1", { headers })).header("idempotency-record") ?? "";
+    for (let n = 0; n < 2; n += 1) await stage.charge("order-1", { headers });
     const { page, complaints, requests } = await signedIn(stage, {}, [401, 404]);
     await page.keyboard.press("/");
     await page.keyboard.type("nonsense");
@@ -206,7 +203,7 @@ t.test(
     const story = page.getByRole("region", { name: "Found" });
     t.match(
       await story.textContent(),
-      /Claimed.*Sent.*Answered 201.*text\/plain.*byte for byte.*To be forgotten/s,
+      /Claimed.*By \S+\/\d+\..*Sent.*Answered 201.*text\/plain.*byte for byte.*Replayed 2 times.*By \S+\/\d+\..*To be forgotten/s,
     );
     t.equal(await page.getByText("the recorded body").count(), 0, "not unasked");
     await page.getByRole("button", { name: "Show the recorded answer" }).click();
@@ -344,7 +341,8 @@ t.test(
   "with several workers it shows the sum of them, in light and dark, on a phone and by day",
   async (t) => {
     const upstream = await startUpstream(t, { answer: { status: 201 } });
-    const stage = await startStage(t, upstream.url, { workers: 2 });
+    const watched = { name: "watched", match: { path: "/watched" }, mode: "shadow" };
+    const stage = await startStage(t, upstream.url, { workers: 2 }, { routes: [watched] });
     // Each call is a connection of its own, and the workers share them out.
     // More than are looked through at once.
     for (let n = 0; n < 13; n += 1) {
@@ -352,6 +350,12 @@ t.test(
       await Promise.all(keys.map((key) => stage.charge(key)));
     }
     t.equal(upstream.count(), 120);
+    for (const [at, body] of ["{}", "{}", "{}", "[]"].entries()) {
+      const headers = { "Idempotency-Key": "a-watched-key" };
+      await call(`${stage.gateway.url}/watched`, { method: "POST", headers, body });
+      await stage.gateway.lines(at + 1, ({ outcome }) => outcome === "shadow");
+    }
+    t.equal(upstream.count(), 124, "a shadow passes on what it would have replayed or refused");
     const { id } = await killMidCall(t, stage, upstream, "lost");
     for (const colorScheme of ["light", "dark"] as const) {
       const tab = await signedIn(stage, {
@@ -363,6 +367,18 @@ t.test(
       await tile(page, "Executed").getByText("120", { exact: true }).waitFor();
       await tile(page, "Replayed").getByText("10", { exact: true }).waitFor();
       await page.getByText("2 of 2 workers").waitFor();
+      const told = page.getByRole("table", { name: "What shadow routes would have answered" });
+      for (const name of [
+        /watched.*replayed.*2$/,
+        /watched.*executed.*1$/,
+        /watched.*key-reused.*1$/,
+      ])
+        await told.getByRole("row", { name }).waitFor();
+      t.equal(await told.getByRole("row").count(), 4, "a heading and three outcomes");
+      const cut = await page.evaluate(
+        "[...document.querySelectorAll('main td')].map((cell) => cell.getBoundingClientRect()).filter(({ left, right, height }) => left < 0 || right > innerWidth || height === 0).length",
+      );
+      t.equal(cut, 0, "all of it is on a phone's screen");
       const ground = (await page.evaluate(
         "getComputedStyle(document.body).backgroundColor",
       )) as string;

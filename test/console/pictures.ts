@@ -12,7 +12,7 @@ import { startUpstream, writeAnswer } from "../support/upstream.ts";
 import { call } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
 import { startBrowser } from "./browser.ts";
-import { startStage, TOKEN, type Stage } from "./stage.ts";
+import { signIn, startStage, type Stage } from "./stage.ts";
 
 const OUT = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const SECONDS = Number(process.argv[2] ?? "60");
@@ -24,10 +24,7 @@ await withTeardown(async (t) => {
   const signedIn = async (colorScheme: "light" | "dark", width: number, height: number) => {
     const context = await browser.newContext({ colorScheme, viewport: { width, height } });
     const page = await context.newPage();
-    await page.goto(stage.console);
-    await page.getByLabel("Admin token").fill(TOKEN);
-    await page.keyboard.press("Enter");
-    await page.getByText("ready", { exact: true }).waitFor();
+    await signIn(page, stage);
     return page;
   };
   const light = await signedIn("light", 1180, 900);

@@ -1,4 +1,9 @@
-/** A built gateway with an admin token and a few routes, and clients that send it what the console is to show. */
+/**
+ * A built gateway with an admin token and a few routes, and clients that send it what the console is to show. Asserts
+ * nothing but that what it has brought about is there.
+ */
+import type { Page } from "playwright-core";
+import type { Test } from "tap";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
 import {
   configured,
@@ -7,6 +12,7 @@ import {
 } from "../support/gateway-process.ts";
 import { tempDir } from "../support/gateway.ts";
 import type { Teardown } from "../support/teardown.ts";
+import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 export const TOKEN = "an-operators-token";
 
@@ -21,13 +27,15 @@ export interface StageOptions {
   /** Empty: none. */
   readonly token?: string;
   readonly args?: readonly string[];
+  /** Behind those that are always there. */
+  readonly routes?: readonly Readonly<Record<string, unknown>>[];
 }
 
 export async function startStage(
   t: Teardown,
   upstreamUrl: string,
   settings: Readonly<Record<string, unknown>> = {},
-  { token = TOKEN, args = [] }: StageOptions = {},
+  { token = TOKEN, args = [], routes = [] }: StageOptions = {},
 ): Promise<Stage> {
   const gateway = await startGatewayProcess(
     t,
@@ -55,6 +63,7 @@ export async function startStage(
             key: { from: "path", name: "uuid" },
             retention: { completed: "7d" },
           },
+          ...routes,
         ],
       }),
     ],
@@ -75,4 +84,29 @@ export async function startStage(
         },
       }),
   };
+}
+
+/** Opens the console in this page. */
+export async function signIn(page: Page, stage: Stage): Promise<void> {
+  await page.goto(stage.console);
+  await page.getByLabel("Admin token").fill(TOKEN);
+  await page.keyboard.press("Enter");
+  await page.getByText("ready", { exact: true }).waitFor();
+}
+
+/** The upstream of a request ends in the middle of it, and another one takes its place. Resolves with the record's id. */
+export async function killMidCall(
+  t: Test,
+  stage: Stage,
+  upstream: TestUpstream,
+  key: string,
+): Promise<{ readonly id: string; readonly next: TestUpstream }> {
+  upstream.hold();
+  const lost = stage.charge(key);
+  await upstream.arrived(upstream.count() + 1);
+  await upstream.close();
+  const answer = await lost;
+  t.equal(answer.header("idempotency-status"), "outcome-unknown");
+  const next = await startUpstream(t, { port: upstream.port, answer: { status: 201 } });
+  return { id: answer.header("idempotency-record") ?? "", next };
 }

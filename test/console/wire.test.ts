@@ -94,6 +94,7 @@ async function talkative(t: Test) {
     },
     problems: async () => ["the store cannot be reached"],
     showAnswers: () => true,
+    replaysOf: async () => [{ by: "gateway/1", count: 2, lastAtMs: 1_800_000_000_000 }],
   });
 }
 
@@ -109,7 +110,7 @@ async function complaints(t: Test, shapes: Shapes): Promise<readonly string[]> {
     ...Object.values(IDS)
       .filter((id) => id !== IDS.absent)
       .flatMap((id): [string, string][] => [
-        [`/v1/records/${id}`, "RecordView"],
+        [`/v1/records/${id}`, "RecordStory"],
         [`/v1/records/${id}/answer`, "Recorded"],
       ]),
   ];

@@ -78,6 +78,7 @@ const completed: CompletedRecord = {
   method: "POST",
   target: "/v1/charges?x=1",
   route: "charges",
+  claimedBy: "gateway/1",
   token: "2".repeat(32),
   completedAtMs: 0,
   expiresAtMs: 1,

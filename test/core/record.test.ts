@@ -40,6 +40,7 @@ const base = {
   method: "PUT",
   target: "/things/7",
   route: "things",
+  claimedBy: "gateway/1",
   token: MINE,
   expiresAtMs: NOW + 10_000,
 } as const;
@@ -57,9 +58,9 @@ const STATES = {
 type State = keyof typeof STATES;
 
 function claimOf(over: Partial<ClaimRequest> = {}): ClaimRequest {
-  const { id, fingerprint, method, target, route } = base;
+  const { id, fingerprint, method, target, route, claimedBy } = base;
   const times = { leaseMs: 100, unknownRetentionMs: 900 };
-  return { id, fingerprint, method, target, route, token: THEIRS, ...times, onUnknown: "block", ...over }; // prettier-ignore
+  return { id, fingerprint, method, target, route, claimedBy, token: THEIRS, ...times, onUnknown: "block", ...over }; // prettier-ignore
 }
 
 /** `answer → change`, short enough for a table. */

@@ -13,8 +13,10 @@ import { loadConfig } from "../../src/config/load.ts";
 import { StoreUnavailable, type Store } from "../../src/core/ports.ts";
 import { openStore } from "../../src/drivers.ts";
 import { createOperating, createServing } from "../../src/gateway.ts";
+import { processName } from "../../src/identity.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
+import { Replays } from "../../src/observe/replays.ts";
 import { announce, stopSignal, version } from "../../src/process.ts";
 import type { InnerPoint } from "./points.ts";
 
@@ -86,13 +88,15 @@ const { config, file } = loaded;
 const log = createLog({ level: config.log.level });
 const metrics = createMetrics({ version, routes: config.routes.map(({ policy }) => policy.route) });
 const store = withFailpoints(await openStore(config.store));
-const serving = await createServing(config, { store, metrics, log });
+const replays = new Replays(processName(), Date.now);
+const serving = await createServing(config, { store, metrics, replays, log });
 const operating = createOperating(config, {
   snapshot: () => metrics.snapshot(),
   store,
   log,
   exposition: () => metrics.exposition(),
   unready: () => [],
+  replaysOf: async (id) => replays.of(id),
 });
 const stopping = stopSignal(log);
 announce(log, config, file, await serving.start(), await operating.start());

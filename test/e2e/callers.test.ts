@@ -255,7 +255,10 @@ t.test(
     await nothingClaimed(t, scene);
     const passed = await scene.ask({ target: "/watched", key: newKey(), headers: bearer(token) });
     t.equal(passed.status, 201);
-    t.match((await scene.gateway.exchanges(2)).at(-1), { wouldBe: "access-unchecked" });
+    t.match((await scene.gateway.exchanges(2)).at(-1), {
+      wouldBe: "access-unchecked",
+      cause: "key-unusable",
+    });
     t.equal(scene.upstream.count(), 1);
   },
 );
@@ -280,7 +283,7 @@ t.test(
     t.equal(scene.upstream.count(), 1);
     t.equal((await scene.ask({ target: "/watched", key, body: BODY })).status, 201);
     const line = (await scene.gateway.exchanges(3)).at(-1);
-    t.match(line, { outcome: "shadow", wouldBe: "credentials-invalid" });
+    t.match(line, { outcome: "shadow", wouldBe: "credentials-invalid", cause: "no-token" });
     t.equal(scene.upstream.count(), 2);
     t.equal((await scene.ask({ target: TARGET, key })).status, 401);
     const twice = await scene.ask({ key, headers: { Authorization: ["Bearer a", "Bearer b"] } });
@@ -288,3 +291,35 @@ t.test(
     t.equal(scene.upstream.count(), 2);
   },
 );
+
+t.test("a shadow waits for no issuer, and its time is the client's alone", async (t) => {
+  const issuer = await startIssuer(t, [key1]);
+  const gate = issuer.server.hold();
+  const jwt = { jwks: issuer.jwks, issuer: ISSUER, audience: AUDIENCE };
+  const scene = await startScene(t, root, "memory", {
+    defaults: { scope: { jwt } },
+    routes: [{ name: "watched", match: { path: "/watched" }, mode: "shadow" }],
+  });
+  const headers = bearer(await sign(key1));
+  const guarded = scene.ask({ key: newKey(), headers });
+  await issuer.server.arrived(1);
+  const key = newKey();
+  const startedMs = performance.now();
+  for (let n = 1; n <= 10; n += 1) {
+    const answer = await scene.ask({ target: "/watched", key, headers });
+    t.same([answer.status, answer.body.toString(), word(answer)], [201, `execution ${n}`, "shadow"]); // prettier-ignore
+    t.equal(scene.upstream.count(), n, "the guarded request alone waits for the issuer");
+  }
+  const takenMs = performance.now() - startedMs;
+  const seen = scene.gateway.log.filter(({ msg }) => msg === "exchange");
+  t.same(seen, [], "all are answered before the issuer has said a word");
+  gate.release();
+  t.equal(word(await guarded), "executed");
+  const lines = (await scene.gateway.exchanges(11)).filter(({ route }) => route === "watched");
+  const told = lines.map(({ wouldBe }) => wouldBe);
+  t.equal(told.filter((wouldBe) => wouldBe === "executed").length, 1, "and then it is seen");
+  const toldMs = lines.reduce((sum, { durationMs }) => sum + Number(durationMs), 0);
+  t.ok(toldMs < 2 * takenMs, `told ${toldMs} ms of ${takenMs} ms`);
+  t.equal(issuer.server.count(), 1);
+  t.equal(scene.upstream.count(), 11);
+});

@@ -113,6 +113,7 @@ function recordOf(id: string, random: Random): StoredRecord {
     method: random.pick(["POST", "PUT", "DELETE"]),
     target: `/charges/${random.token().slice(0, random.int(32))}`,
     route: random.pick(["default", "charges"]),
+    claimedBy: random.pick(["", "gateway/1"]),
     expiresAtMs: atMs + 86_400_000,
   };
   switch (random.int(5)) {

@@ -21,6 +21,7 @@ function claimLate(line: Line, id: string, token: string, fingerprint = "f".repe
     method: "POST",
     target: "/v1/charges",
     route: "charges",
+    claimedBy: "gateway/1",
     leaseMs: LEASE_MS,
     unknownRetentionMs: 259_200_000,
     onUnknown: "block",

@@ -253,10 +253,10 @@ t.test(
       async ({ store }, id) => {
         const before = await store.inspect(id);
         assert(before !== undefined);
-        const { fingerprint, method, target, route } = before;
+        const { fingerprint, method, target, route, claimedBy } = before;
         const times = { leaseMs: 1000, unknownRetentionMs: 100_000 };
         const token = "f".repeat(32);
-        const asked = { id, token, fingerprint, method, target, route, ...times };
+        const asked = { id, token, fingerprint, method, target, route, claimedBy, ...times };
         await store.claim({ ...asked, onUnknown: "resend" });
         await store.markUnknown(id, token, "timeout", 100_000);
       },

@@ -20,9 +20,9 @@ function series(spanMs: number, perHour: number, random: Random): Sample[] {
   });
 }
 
-t.test("in an hour 3 MiB are found, and none are found where there are none", async (t) => {
+t.test("in an hour 2 MiB are found, and none are found where there are none", async (t) => {
   for (let seed = 0; seed < 100; seed += 1) {
-    t.match(growth("memory", series(HOUR_MS, 3, new Random(seed)), LIMIT), /^memory grows by/);
+    t.match(growth("memory", series(HOUR_MS, 2, new Random(seed)), LIMIT), /^memory grows by/);
     t.equal(growth("memory", series(HOUR_MS, 0, new Random(seed)), LIMIT), undefined);
     t.equal(growth("memory", series(HOUR_MS, -5, new Random(seed)), LIMIT), undefined);
   }

@@ -1,6 +1,6 @@
 /**
- * Whether a series grows: medians of equal windows, the slope through them by least squares, and how far that slope can
- * be trusted. Medians, because a garbage collector draws saws and a busy machine spikes. Pure.
+ * Whether a series grows: medians of equal windows, and the slope through them by least squares. Medians, because a garbage
+ * collector draws saws and a busy machine spikes. Pure.
  */
 
 export interface Sample {
@@ -11,16 +11,11 @@ export interface Sample {
 export interface Trend {
   /** Of the medians, per hour. */
   readonly slopePerHour: number;
-  /** The slope is at least this, as surely as 99 times in 100. */
-  readonly surelyPerHour: number;
   /** How much the line has risen from the first window to the last. */
   readonly rise: number;
-  readonly last: number;
 }
 
 const WINDOWS = 12;
-/** Student's t for 10 degrees of freedom, one-sided 1 %. */
-const T_99 = 2.76;
 const HOUR_MS = 3_600_000;
 
 export function trendOf(samples: readonly Sample[]): Trend {
@@ -37,14 +32,10 @@ export function trendOf(samples: readonly Sample[]): Trend {
   const value = meanOf(points.map((point) => point.value));
   const spread = sum(points.map((point) => (point.at - at) ** 2));
   const slope = sum(points.map((point) => (point.at - at) * (point.value - value))) / spread;
-  const residual = sum(points.map((point) => (point.value - value - slope * (point.at - at)) ** 2));
-  const error = Math.sqrt(residual / (WINDOWS - 2) / spread);
   const [first, last] = [points[0], points.at(-1)];
   return {
     slopePerHour: slope * HOUR_MS,
-    surelyPerHour: (slope - T_99 * error) * HOUR_MS,
     rise: slope * ((last?.at ?? 0) - (first?.at ?? 0)),
-    last: last?.value ?? 0,
   };
 }
 
@@ -57,9 +48,9 @@ export function growth(
   samples: readonly Sample[],
   limit: { readonly perHour: number; readonly wobble: number },
 ): string | undefined {
-  const { slopePerHour, surelyPerHour, rise } = trendOf(samples);
-  if (surelyPerHour <= limit.perHour || rise <= limit.wobble) return undefined;
-  return `${what} grows by ${slopePerHour.toFixed(2)} an hour (surely ${surelyPerHour.toFixed(2)}), ${rise.toFixed(2)} in all`;
+  const { slopePerHour, rise } = trendOf(samples);
+  if (slopePerHour <= limit.perHour || rise <= limit.wobble) return undefined;
+  return `${what} grows by ${slopePerHour.toFixed(2)} an hour, ${rise.toFixed(2)} in all`;
 }
 
 function sum(values: readonly number[]): number {

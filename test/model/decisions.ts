@@ -71,6 +71,7 @@ function storedIn({ state, mine, first }: Situation): StoredRecord | undefined {
     method: "PUT",
     target: "/a",
     route: "a",
+    claimedBy: "gateway/1",
     token: mine ? MINE : OTHERS,
     expiresAtMs: NOW_MS + RETENTION_MS,
   };
@@ -97,6 +98,7 @@ const claimIn = ({ same, policy }: Situation): ClaimRequest => ({
   method: "PUT",
   target: "/a",
   route: "a",
+  claimedBy: "gateway/1",
   leaseMs: LEASE_MS,
   unknownRetentionMs: RETENTION_MS,
   onUnknown: policy,

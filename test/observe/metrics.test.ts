@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import t from "tap";
 import type { ExchangeReport } from "../../src/core/ports.ts";
 import { STORE_OPERATIONS } from "../../src/core/outcome.ts";
+import { Replays } from "../../src/observe/replays.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
 import type { Exposition } from "../../src/observe/snapshots.ts";
 import { createHandMetrics } from "../../src/observe/by-hand.ts";
@@ -198,4 +199,13 @@ t.test("docs/metrics.md lists every metric with its type and labels, and no othe
     ([name, { type, labels }]) => `${name} ${type} ${[...labels].join(",")}`,
   );
   t.strictSame(told.toSorted(), real.toSorted());
+});
+
+t.test("replays are counted by record, of those records that were replayed last", async (t) => {
+  let nowMs = 1000;
+  const replays = new Replays("host/7", () => (nowMs += 1), 2);
+  for (const id of ["a", "b", "a", "c"]) replays.replayed(id);
+  t.strictSame(replays.of("a"), [{ by: "host/7", count: 2, lastAtMs: 1003 }]);
+  t.strictSame(replays.of("b"), [], "the one that was longest ago is forgotten first");
+  t.strictSame(replays.of("c"), [{ by: "host/7", count: 1, lastAtMs: 1004 }]);
 });

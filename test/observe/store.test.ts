@@ -35,6 +35,7 @@ const CLAIM = {
   method: "POST",
   target: "/",
   route: "r",
+  claimedBy: "gateway/1",
   leaseMs: 1,
   unknownRetentionMs: 1,
   onUnknown: "block",

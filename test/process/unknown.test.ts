@@ -238,6 +238,7 @@ t.test("a look through the store finds what was left behind, once for all gatewa
     method: "POST",
     target: "/v1/charges",
     route: "charges",
+    claimedBy: "gateway/1",
     leaseMs: n < 160 ? 1000 : 60_000,
     unknownRetentionMs: 3_600_000,
     onUnknown: "block" as const,

@@ -1,6 +1,7 @@
 /** Several workers behave as one gateway: whichever takes the request, and whichever is killed. */
 import { mkdirSync, readdirSync, renameSync, rmdirSync } from "node:fs";
 import http from "node:http";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { call, type Answer, type CallOptions } from "../support/client.ts";
@@ -83,9 +84,25 @@ for (const store of LASTING) {
         const other = replayed.find((line) => line["recordId"] === recordId);
         q.notSame(other?.["worker"], worker, "executed and replayed by different workers");
       }
+      await post(gateway, "shared-0", { agent: one! });
+      await post(gateway, "shared-0", { agent: two! });
+      const { recordId, worker: owner } = executed[0] ?? {};
+      const record = (await call(`${gateway.admin}/v1/records/${String(recordId)}`)).json();
+      const names = new Map(
+        (await gateway.lines(2, listening)).map(({ worker, pid }) => [
+          worker,
+          `${hostname()}/${String(pid)}`,
+        ]),
+      );
+      q.equal(record["claimedBy"], names.get(owner));
+      const replays = record["replays"] as readonly { by: string; count: number }[];
+      q.same(
+        new Map(replays.map(({ by, count }) => [by, count])),
+        new Map([...names].map(([worker, by]) => [by, worker === owner ? 1 : 2])),
+      );
       const total = "idempotency_gateway_requests_total";
       q.equal(await metric(gateway, total, 'outcome="executed"'), 10);
-      q.equal(await metric(gateway, total, 'outcome="replayed"'), 10);
+      q.equal(await metric(gateway, total, 'outcome="replayed"'), 12);
       q.equal(upstream.count(), 10, "upstream calls");
     },
   );

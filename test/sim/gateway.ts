@@ -154,6 +154,7 @@ export class Gateway {
       probeDropped: () => undefined,
     };
     const deps: FlowDeps = {
+      name: this.name,
       findRoute,
       findReads,
       readJson,

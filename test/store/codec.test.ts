@@ -14,6 +14,7 @@ const base = {
   method: "POST",
   target: "/v1/charges",
   route: "charges",
+  claimedBy: "gateway/1",
   token: "0a".repeat(16),
   expiresAtMs: nowMs + 86_400_000,
 };
@@ -65,10 +66,11 @@ t.test("every bit that is turned, and every cut, is noticed", async (t) => {
 });
 
 t.test("tampered values are corrupt, each of them, and the error quotes nothing", async (t) => {
-  const fields = ["completed", 3, nowMs, nowMs, nowMs, "POST", "/", "r", ""];
+  const fields = ["completed", 3, nowMs, nowMs, nowMs, "POST", "/", "r", "", "gateway/1"];
   /** Sealed as a store would, so that what is inside has to be judged by itself. */
-  const sealed = (packed: Buffer, answer: Buffer = Buffer.alloc(0), body = ""): Buffer => {
+  const sealed = (packed: Buffer, answer = Buffer.alloc(0), body = "", version = 3): Buffer => {
     const head = Buffer.from(good.subarray(0, 89));
+    head[0] = version;
     head.writeUInt32BE(packed.length, 1);
     head.writeUInt32BE(answer.length, 5);
     return Buffer.concat([head, packed, answer, sealOf(head, packed, answer), Buffer.from(body)]);
@@ -91,10 +93,13 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
     "fields longer than all of it": byteAt(1, 0xff),
     "not msgpack": sealed(Buffer.from([0xc1, 0xc1])),
     "cut inside the fields": good.subarray(0, 100),
+    "the fields of the format before": sealed(pack(fields.slice(0, 9))),
+    "the format before with fields of this one": sealed(pack(fields), undefined, undefined, 2),
+    "a claimer that is no text": withFields(9, null),
     "a map for fields": sealed(pack({ state: "completed" })),
     "too few fields": sealed(pack(fields.slice(1))),
     "an unknown state": withFields(0, "canary"),
-    "an unknown reason": sealed(pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary"])),
+    "an unknown reason": sealed(pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary", "g"])),
     "fence 0": withFields(1, 0),
     "a fractional fence": withFields(1, 1.5),
     "a negative time": withFields(2, -1),
@@ -103,11 +108,11 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
     "a method that is no text": withFields(5, 7),
     "a target that is no text": withFields(6, null),
     "an answer in flight": sealed(
-      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", ""]),
+      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g"]),
       Buffer.concat([sealOf(Buffer.alloc(0)), pack([200, [], 0])]),
     ),
     "a body in flight": sealed(
-      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", ""]),
+      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g"]),
       Buffer.alloc(0),
       "canary",
     ),

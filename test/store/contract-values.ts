@@ -25,6 +25,7 @@ export function claimOf(over: Partial<ClaimRequest> = {}): ClaimRequest {
     method: "POST",
     target: "/v1/charges?x=1",
     route: "charges",
+    claimedBy: "gateway/1",
     leaseMs: 60_000,
     unknownRetentionMs: 60_000,
     onUnknown: "block",

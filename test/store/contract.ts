@@ -40,7 +40,7 @@ async function claims(t: Test, makeStore: MakeStore): Promise<void> {
     await store.claim(claim);
     const answer = await store.claim({ ...claim, token: hex(16) });
     assert(answer.kind === "busy");
-    const { id, token, fingerprint, method, target, route } = claim;
+    const { id, token, fingerprint, method, target, route, claimedBy } = claim;
     t.match(answer.record, {
       state: "in-flight",
       fence: 1,
@@ -50,6 +50,7 @@ async function claims(t: Test, makeStore: MakeStore): Promise<void> {
       method,
       target,
       route,
+      claimedBy,
     });
     t.equal(answer.record.leaseUntilMs, answer.record.createdAtMs + claim.leaseMs);
     t.equal(answer.record.expiresAtMs, answer.record.leaseUntilMs + claim.unknownRetentionMs);

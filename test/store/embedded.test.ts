@@ -14,7 +14,8 @@ import { StoreUnavailable } from "../../src/core/ports.ts";
 import type { EmbeddedStoreOptions } from "../../src/store/embedded.ts";
 import { embeddedRoll } from "../../src/store/embedded-roll.ts";
 import { createEmbeddedStore } from "../../src/store/embedded.ts";
-import { damageRecord } from "../support/damage.ts";
+import { damageRecord, storedBytes, storeBytes } from "../support/damage.ts";
+import { earlierFormat } from "./contract-earlier.ts";
 import { storeContract } from "./contract.ts";
 import { answerOf, claimOf, hex } from "./contract-values.ts";
 import { RUNS_TYPESCRIPT } from "../support/bare-node.ts";
@@ -58,6 +59,15 @@ storeContract(t, async (t) => {
       nowMs += ms;
     },
     another: async () => openStore(t, { dir, now }),
+  };
+});
+
+earlierFormat(t, async (t) => {
+  const dir = tempDir(t);
+  return {
+    store: openStore(t, { dir }),
+    plant: (id, value) => storeBytes(dir, id, value),
+    formatOf: async (id) => (await storedBytes(dir, id))[0] ?? 0,
   };
 });
 

@@ -22,8 +22,8 @@ t.test("rubbish under the key is corrupt for every call, and stays as it is", as
   await healthy(store);
   const claim = claimOf();
   const key = `t:{${claim.id}}`;
-  const { fingerprint, token, method, target, route } = claim;
-  const base = { id: hex(32), fingerprint, token, method, target, route, fence: 1 };
+  const { fingerprint, token, method, target, route, claimedBy } = claim;
+  const base = { id: hex(32), fingerprint, token, method, target, route, claimedBy, fence: 1 };
   const times = { createdAtMs: 1, expiresAtMs: 9_000_000_000_000, leaseUntilMs: 8_000_000_000_000 };
   const foreign = encodeRecord({ ...base, ...times, state: "in-flight" });
   const writes: Record<string, string[]> = {

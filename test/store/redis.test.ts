@@ -2,6 +2,7 @@ import t from "tap";
 import type { Store } from "../../src/core/ports.ts";
 import { createRedisStore } from "../../src/store/redis.ts";
 import { startRedis, until } from "../support/redis-server.ts";
+import { earlierFormat } from "./contract-earlier.ts";
 import { storeContract } from "./contract.ts";
 import { claimOf, hex } from "./contract-values.ts";
 
@@ -27,6 +28,25 @@ storeContract(t, async (t) => {
       await store.claim(hourglass);
       await until(async () => (await store.inspect(hourglass.id)) === undefined);
     },
+  };
+});
+
+earlierFormat(t, async (t) => {
+  prefixes += 1;
+  const keyPrefix = `earlier${prefixes}:`;
+  const store = createRedisStore({ url: redis.url, timeoutMs: 5000, keyPrefix });
+  t.teardown(() => store.close());
+  await until(async () => (await store.problems()).length === 0);
+  const at = (id: string): string => `${keyPrefix}{${id}}`;
+  /** redis-cli passes texts, so the bytes go as digits. */
+  const SET = `redis.call('SET', KEYS[1], (ARGV[1]:gsub('..', function(h) return string.char(tonumber(h, 16)) end)))`;
+  const FIRST = `return redis.call('GETRANGE', KEYS[1], 0, 0):byte()`;
+  return {
+    store,
+    plant: async (id, value) => {
+      await redis.cli("EVAL", SET, "1", at(id), value.toString("hex"));
+    },
+    formatOf: async (id) => Number(await redis.cli("EVAL", FIRST, "1", at(id))),
   };
 });
 

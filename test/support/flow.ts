@@ -143,6 +143,7 @@ export function newLine(options: LineOptions = {}): Line {
     probeDropped: (route) => dropped.push(route),
   };
   const deps: FlowDeps = {
+    name: "gateway/1",
     findRoute: routeFinder(options.routes ?? [], newPolicy(options.policy)),
     findReads: readsFinder(options.routes ?? []),
     keyLocks: options.keyLocks,

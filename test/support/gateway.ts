@@ -11,8 +11,10 @@ import type { GatewayConfig } from "../../src/config/schema.ts";
 import type { Store } from "../../src/core/ports.ts";
 import { openStore } from "../../src/drivers.ts";
 import { createOperating, createServing } from "../../src/gateway.ts";
+import { processName } from "../../src/identity.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
+import { Replays } from "../../src/observe/replays.ts";
 import { startRedis, until, type RedisServer } from "./redis-server.ts";
 
 export interface Teardown {
@@ -130,13 +132,15 @@ async function run(
     routes: config.routes.map((route) => route.policy.route),
   });
   const store = between(await openStore(config.store));
-  const serving = await createServing(config, { store, metrics, log: logger });
+  const replays = new Replays(processName(), Date.now);
+  const serving = await createServing(config, { store, metrics, replays, log: logger });
   const operating = createOperating(config, {
     snapshot: () => metrics.snapshot(),
     store,
     log: logger,
     exposition: () => metrics.exposition(),
     unready: () => [],
+    replaysOf: async (id) => replays.of(id),
   });
   await ready(store);
   const at = await serving.start();

@@ -94,6 +94,7 @@ function memoryScene(scene: Scene): BreakableScene {
             method: "POST",
             target: "/filler",
             route: "filler",
+            claimedBy: "gateway/1",
             leaseMs: 3_600_000,
             unknownRetentionMs: 3_600_000,
             onUnknown: "block",

@@ -4,7 +4,9 @@
 -- An answer and its body are never parsed or digested here: the gateway seals the body, and the answer carries that seal.
 
 local key = KEYS[1]
-local VERSION, FIELDS_AT, SEAL_BYTES = '\2', 89, 16
+local VERSION, FIELDS_AT, SEAL_BYTES = '\3', 89, 16
+-- How many fields each version that is read has: 2 knew no claimedBy, the last one now.
+local FIELDS_IN = { ['\2'] = 9, [VERSION] = 10 }
 
 -- As seal.ts: the first 16 bytes of the SHA-1.
 local function seal_of(sealed)
@@ -30,14 +32,15 @@ local function read(id)
   local value = redis.pcall('GET', key)
   if type(value) == 'table' then return nil, true end
   if not value then return nil end
-  if #value <= FIELDS_AT or value:sub(1, 1) ~= VERSION or value:sub(10, 41) ~= id then return nil, true end
+  local count = FIELDS_IN[value:sub(1, 1)]
+  if #value <= FIELDS_AT or not count or value:sub(10, 41) ~= id then return nil, true end
   local fieldsLength, answerLength = struct.unpack('>I4I4', value, 2)
   local sealAt = FIELDS_AT + fieldsLength + answerLength
   if value:sub(sealAt + 1, sealAt + SEAL_BYTES) ~= seal_of(value:sub(1, sealAt)) then return nil, true end
   -- No seal covers a body that no answer tells of.
   if answerLength == 0 and #value > sealAt + SEAL_BYTES then return nil, true end
   local readable, fields = pcall(cmsgpack.unpack, value:sub(FIELDS_AT + 1, FIELDS_AT + fieldsLength))
-  if not readable or type(fields) ~= 'table' or #fields ~= 9 then return nil, true end
+  if not readable or type(fields) ~= 'table' or #fields ~= count then return nil, true end
   local record = {
     value = value,
     bodyAt = sealAt + SEAL_BYTES,
@@ -53,10 +56,12 @@ local function read(id)
     target = fields[7],
     route = fields[8],
     reason = fields[9],
+    claimedBy = count > 9 and fields[10] or '',
   }
   local sound = STATES[record.state] and whole(record.fence, 1) and whole(record.createdAtMs, 0)
     and whole(record.expiresAtMs, 0) and whole(record.changedAtMs, 0) and type(record.method) == 'string'
     and type(record.target) == 'string' and type(record.route) == 'string' and type(record.reason) == 'string'
+    and type(record.claimedBy) == 'string'
   if not sound then return nil, true end
   return record
 end
@@ -78,7 +83,7 @@ local function put(record, answer, body)
   answer = answer or ''
   local fields = cmsgpack.pack({
     record.state, record.fence, record.createdAtMs, record.expiresAtMs, record.changedAtMs,
-    record.method, record.target, record.route, record.reason,
+    record.method, record.target, record.route, record.reason, record.claimedBy,
   })
   local lengths = struct.pack('>I4I4', #fields, #answer)
   local sealed = VERSION .. lengths .. record.id .. record.fingerprint .. record.token .. fields .. answer

@@ -9,12 +9,15 @@
 -- ARGV[6]:   value, empty where it is removed
 -- Returns:   {done}, {lost} or {corrupt}
 
+-- A cell's own, see cell.ts.
+local CELL_VERSION = '\2'
+
 local id, revision = ARGV[1], tonumber(ARGV[3])
 local now, standing = clock(), 0
 local stored = redis.pcall('GET', key)
 if type(stored) == 'table' then return { 'corrupt' } end
 if stored then
-  if #stored < 81 or stored:sub(1, 1) ~= VERSION or stored:sub(2, 33) ~= id then return { 'corrupt' } end
+  if #stored < 81 or stored:sub(1, 1) ~= CELL_VERSION or stored:sub(2, 33) ~= id then return { 'corrupt' } end
   if stored:sub(66, 81) ~= seal_of(stored:sub(1, 65)) then return { 'corrupt' } end
   local storedRevision, expiresAtMs = struct.unpack('>I8I8', stored, 34)
   if not whole(storedRevision, 1) or not whole(expiresAtMs, 0) then return { 'corrupt' } end
@@ -26,7 +29,7 @@ if ARGV[2] == 'remove' then
   redis.call('DEL', key)
 else
   local expiresAtMs = math.ceil(now + tonumber(ARGV[4]))
-  local sealed = VERSION .. id .. struct.pack('>I8I8', revision + 1, expiresAtMs) .. ARGV[5]
+  local sealed = CELL_VERSION .. id .. struct.pack('>I8I8', revision + 1, expiresAtMs) .. ARGV[5]
   redis.call('SET', key, sealed .. seal_of(sealed) .. ARGV[6], 'PXAT', string.format('%.0f', expiresAtMs))
 end
 return { 'done' }
