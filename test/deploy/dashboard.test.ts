@@ -154,6 +154,7 @@ t.test("every query of the dashboard and every recording rule finds data", async
   const duplicates = await value(`${keyless}duplicates_total)`);
   t.ok(duplicates === rounds - 1 || duplicates === rounds - 2, `${duplicates} of ${rounds}`);
   t.equal(await value('idempotency_gateway_webhook_outcomes_total{result="delivered"}'), 1);
+  t.equal(await value("idempotency_gateway_ready"), 1, "one for all workers");
   t.equal(await value('idempotency_gateway_config_reloads_total{result="unchanged"}'), 1);
 });
 
