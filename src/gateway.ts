@@ -34,6 +34,7 @@ import type { Metrics } from "./observe/metrics.ts";
 import type { Replays } from "./observe/replays.ts";
 import type { Exposition } from "./observe/snapshots.ts";
 import { observing } from "./observe/observer.ts";
+import { withReadiness } from "./observe/readiness.ts";
 import { observeStore } from "./observe/store.ts";
 import { consoleParts } from "./operators.ts";
 
@@ -268,7 +269,10 @@ export function createOperating(
     newToken,
     replaysOf,
     problems: async () => [...unready(), ...(await store.problems())],
-    exposition: async () => byHand.behind(await exposition()),
+    async exposition(ready) {
+      const [told, isReady] = await Promise.all([exposition(), ready()]);
+      return withReadiness(await byHand.behind(told), isReady);
+    },
     audit(change) {
       log.event("info", "record changed by an operator", { ...change });
       if (change.action === "resolve" && change.answer === "done") byHand.resolved(change.outcome);

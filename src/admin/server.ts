@@ -32,7 +32,10 @@ export interface AdminOptions extends OverviewOptions, AnswerTerms {
   readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */
   readonly problems: () => Promise<readonly string[]>;
-  readonly exposition: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  /** `ready` asks what `/readyz` would say. It takes as long as that may take, and does not reject. */
+  readonly exposition: (
+    ready: () => Promise<boolean>,
+  ) => Promise<{ readonly contentType: string; readonly body: string }>;
   /** Called for each change that was asked for and allowed, with what came of it. */
   readonly audit: (change: Change & { readonly remote: string }) => void;
   /** Broken machinery: the caller gets 500, the log the error. `message` is a fixed text. */
@@ -149,7 +152,7 @@ function openResource(
       return () => readiness(options);
     case "/metrics":
       return async () => {
-        const { contentType, body } = await options.exposition();
+        const { contentType, body } = await options.exposition(() => isReady(options));
         return { status: 200, headers: { "Content-Type": contentType }, body };
       };
     default:
@@ -163,6 +166,16 @@ async function readiness(options: AdminOptions): Promise<AdminReply> {
   return reasons.length === 0
     ? json(200, { status: "ready" })
     : json(503, { status: "not ready", reasons });
+}
+
+/** A scrape has more to tell than this, so that what makes `/readyz` fail is "not ready" in it. */
+async function isReady(options: AdminOptions): Promise<boolean> {
+  try {
+    return (await readiness(options)).status === 200;
+  } catch (error) {
+    options.failure("the admin port failed", error);
+    return false;
+  }
 }
 
 function inTime(problems: Promise<readonly string[]>): Promise<readonly string[]> {

@@ -62,6 +62,30 @@ t.test("metrics come with the exposition's own content type", async (t) => {
   });
 });
 
+t.test("a scrape is told what readyz would say, also where readyz fails", async (t) => {
+  const broken = new Error("secret");
+  const { ask, failures } = await startPort(t, {
+    problems: async () => {
+      problems += 1;
+      if (problems > 2) throw broken;
+      return problems === 1 ? [] : ["draining"];
+    },
+    exposition: async (ready) => ({ contentType: "text/plain", body: String(await ready()) }),
+  });
+  let problems = 0;
+  const told = [await ask("/metrics"), await ask("/metrics"), await ask("/metrics")];
+  t.same(
+    told.map(({ status, body }) => [status, body]),
+    [
+      [200, "true"],
+      [200, "false"],
+      [200, "false"],
+    ],
+  );
+  t.equal(problems, 3, "asked once for each scrape");
+  t.same(failures, [["the admin port failed", broken]]);
+});
+
 t.test("HEAD answers as GET does, without the body", async (t) => {
   const { ask } = await startPort(t);
   for (const path of [

@@ -64,10 +64,10 @@ t.test("the commands do what the page says, from the start to the retry that run
   const charges = wait("curl -sf http://127.0.0.1:3000/v1/charges");
   const script = [
     "ip link set lo up",
-    start.replace("s/blackbox:", "s/: 10s/: 1s/; s/blackbox:"),
+    start.replace("s/gateway:9091", "s/: 10s/: 1s/; s/gateway:9091"),
     wait("curl -sf http://127.0.0.1:9091/readyz"),
     charges,
-    wait("promtool query instant http://127.0.0.1:9090 probe_success | grep '=> 1'"),
+    wait("promtool query instant http://127.0.0.1:9090 idempotency_gateway_ready | grep '=> 1'"),
     first,
     lose.replace("sleep 1.5", wait("grep ch_2 /tmp/gateway-demo/charges.log")),
     wait("curl -s http://127.0.0.1:9090/api/v1/alerts | grep firing"),

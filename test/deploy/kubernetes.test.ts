@@ -1,7 +1,7 @@
 /**
- * The sidecar's base and the Helm chart, rendered by kubectl and helm: every built-in object has the fields of the
- * Kubernetes API and no others (by the compiler, with the API's types), selectors and ports find each other, and the
- * gateway's configuration inside is valid. No cluster is asked.
+ * The sidecar's base and the Helm chart, rendered by kubectl and helm: every object has the fields of the Kubernetes API or
+ * of the Prometheus operator and no others (by the compiler, with their types), selectors and ports find each other, and
+ * the gateway's configuration inside is valid. No cluster is asked.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
@@ -12,6 +12,7 @@ import { parse, parseAllDocuments, stringify } from "yaml";
 import { loadConfig } from "../../src/config/load.ts";
 import { BARE } from "../support/bare-node.ts";
 import { ROOT } from "../support/bundled.ts";
+import { configValues } from "./chart-schema.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -112,12 +113,14 @@ function gatewayOf(deployment: Manifest): Container {
 
 /** What the compiler has against the manifests as objects of the API's types. */
 async function typeErrors(dir: string, all: readonly Manifest[]): Promise<string> {
-  const builtIn = all.filter((each) => !each.apiVersion.startsWith("monitoring.coreos.com/"));
-  const lines = builtIn.map((each, i) => {
+  const lines = all.map((each, i) => {
     const group = each.apiVersion.includes("/") ? each.apiVersion : `core/${each.apiVersion}`;
     const [name, version] = group.split("/");
-    const from = `kubernetes-types/${name?.replace(".k8s.io", "")}/${version}.js`;
-    return `import type { ${each.kind} as T${i} } from "${from}";
+    const [type, from] =
+      name === "monitoring.coreos.com"
+        ? [`I${each.kind}`, `@kubernetes-models/prometheus-operator/${group}/${each.kind}`]
+        : [each.kind, `kubernetes-types/${name?.replace(".k8s.io", "")}/${version}.js`];
+    return `import type { ${type} as T${i} } from "${from}";
 export const o${i}: T${i} = ${JSON.stringify(each, undefined, 1)};`;
   });
   writeFileSync(join(dir, "manifests.ts"), lines.join("\n"));
@@ -132,20 +135,23 @@ export const o${i}: T${i} = ${JSON.stringify(each, undefined, 1)};`;
   );
 }
 
-t.test("the objects have the fields of the Kubernetes API and no others", async (t) => {
-  const dir = t.testdir();
-  const all = [...(await sidecar()), ...(await chart(...EVERYTHING))];
-  t.equal(all.length, 16);
-  t.equal(await typeErrors(dir, all), "");
-  const wrong = JSON.parse(
-    JSON.stringify(all).replace('"terminationGracePeriodSeconds"', '"terminationGraceSeconds"'),
-  ) as readonly Manifest[];
-  t.match(
-    await typeErrors(dir, wrong),
-    /"terminationGraceSeconds"' does not exist in type 'PodSpec'/,
-    "it would say",
-  );
-});
+t.test(
+  "the objects have the fields of the Kubernetes API and the operator, and no others",
+  async (t) => {
+    const dir = t.testdir();
+    const all = [...(await sidecar()), ...(await chart(...EVERYTHING))];
+    t.equal(all.length, 16);
+    t.equal(await typeErrors(dir, all), "");
+    const text = JSON.stringify(all)
+      .replace('"terminationGracePeriodSeconds"', '"terminationGraceSeconds"')
+      .replace('"relabelings"', '"relabelling"')
+      .replace('"alert":', '"alarm":');
+    const told = await typeErrors(dir, JSON.parse(text) as readonly Manifest[]);
+    for (const field of ["terminationGraceSeconds", "relabelling", "alarm"]) {
+      t.match(told, `"${field}"' does not exist in type`, "it would say");
+    }
+  },
+);
 
 for (const [name, render] of [
   ["sidecar", sidecar],
@@ -292,6 +298,44 @@ t.test(
   },
 );
 
+t.test("the alerts' runbook_url begins with what the values say", async (t) => {
+  const { groups } = parse(read("deploy/prometheus/rules.yaml")) as { readonly groups: unknown };
+  const expected = JSON.stringify(groups).replaceAll('"docs/', '"https://git.example/docs/');
+  t.match(expected, '"runbook_url":"https://git.example/docs/alerts.md#');
+  for (const base of ["https://git.example", "https://git.example/"]) {
+    const all = await chart(...EVERYTHING, "--set", `prometheusRule.runbookBase=${base}`);
+    t.same(one(all, "PrometheusRule").spec.groups, JSON.parse(expected), base);
+  }
+});
+
+t.test("what the values may say under config is the gateway's own schema", (t) => {
+  const file = join(CHART, "values.schema.json");
+  const schema = JSON.parse(readFileSync(file, "utf8")) as {
+    readonly properties: Readonly<Record<string, unknown>>;
+  };
+  const properties = { ...schema.properties, config: configValues() };
+  if (process.env["UPDATE"] === "1") {
+    writeFileSync(file, `${JSON.stringify({ ...schema, properties }, undefined, 2)}\n`);
+  }
+  const again = "make it anew: UPDATE=1 npx tap test/deploy/kubernetes.test.ts && npm run format";
+  t.same(JSON.parse(readFileSync(file, "utf8")), { ...schema, properties }, again);
+  t.end();
+});
+
+t.test("the gateway's own examples are configurations that the values accept", async (t) => {
+  const dir = t.testdir();
+  const examples = readdirSync(join(ROOT, "config/examples"));
+  t.ok(examples.length > 5);
+  for (const name of examples) {
+    const config = parse(read("config/examples", name)) as Record<string, unknown>;
+    // The chart's to say.
+    for (const own of ["listen", "admin", "store"]) delete config[own];
+    config["upstream"] = { url: "http://a:3000", ...(config["upstream"] as object | undefined) };
+    writeFileSync(join(dir, "values.yaml"), stringify({ config }));
+    await t.resolves(chart("--values", join(dir, "values.yaml")), name);
+  }
+});
+
 t.test("the chart's copies of rules and dashboard are copies", async (t) => {
   const files = join(CHART, "files");
   t.same(readdirSync(files).toSorted(), ["idempotency-gateway.json", "rules.yaml"]);
@@ -332,7 +376,13 @@ t.test(
       ["replicaCount=two", "/replicaCount"],
       ["config.upstream.url=service:3000", "/config/upstream/url"],
       ["config.admin.port=1", "/config/admin"],
+      ["config.store.url=redis://redis", "additional properties 'url' not allowed"],
+      ["config.upstraem.url=http://a", "additional properties 'upstraem' not allowed"],
+      ["config.upstream.timout=30s", "additional properties 'timout' not allowed"],
+      ["config.upstream.timeout=30", "/config/upstream/timeout"],
+      ["config.routes[0].name=a,config.routes[0].match.pth=/a", "/config/routes/0/match"],
       ["existingSecret=", "/existingSecret"],
+      ["prometheusRule.runbookBase=docs", "/prometheusRule/runbookBase"],
       ["autoscalling.enabled=true", "additional properties 'autoscalling' not allowed"],
     ] as const) {
       const said = await chart("--set", set).then(

@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import t from "tap";
 import { parse } from "yaml";
 import { createMetrics } from "../../src/observe/metrics.ts";
+import { withReadiness } from "../../src/observe/readiness.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 import { ROOT } from "../support/bundled.ts";
@@ -109,10 +110,24 @@ t.test("every alert says how bad it is and where the guide to it stands", async 
   }
 });
 
+t.test("the page's command makes links of every runbook_url", async (t) => {
+  const [, command = ""] =
+    /^ *(sed -i \S+.*runbook_url.*) rules\.yaml$/m.exec(read("docs/deploying.md")) ?? [];
+  const dir = t.testdir();
+  writeFileSync(join(dir, "rules.yaml"), read(RULES));
+  await run("sh", ["-c", `${command} rules.yaml`], { cwd: dir });
+  const linked = readFileSync(join(dir, "rules.yaml"), "utf8");
+  t.equal(
+    linked.match(/runbook_url: https:\/\/\S+\/docs\/alerts\.md#\w+$/gm)?.length,
+    alerts.length,
+  );
+  t.match((await promtool("check", "rules", join(dir, "rules.yaml"))).stdout, "SUCCESS");
+});
+
 t.test("the rules name no metric that the gateway does not have", async (t) => {
   const metrics = createMetrics({ version: "1", routes: [] });
   const reloads = await createReloadMetrics().behind(await metrics.exposition());
-  const { body } = await createWebhookMetrics().behind(reloads);
+  const { body } = await withReadiness(await createWebhookMetrics().behind(reloads), true);
   const recorded = new Set(rules.map((rule) => rule.record));
   const named = new Set(
     rules.flatMap(

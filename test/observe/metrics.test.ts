@@ -7,6 +7,7 @@ import { Replays } from "../../src/observe/replays.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
 import type { Exposition } from "../../src/observe/snapshots.ts";
 import { createHandMetrics } from "../../src/observe/by-hand.ts";
+import { withReadiness } from "../../src/observe/readiness.ts";
 import { createReloadMetrics } from "../../src/observe/reloads.ts";
 import { createWebhookMetrics } from "../../src/observe/webhook.ts";
 
@@ -154,7 +155,8 @@ t.test("the exposition passes promtool check metrics", async (t) => {
 /** What the admin port answers where all is configured. */
 async function everything(of: Metrics): Promise<Exposition> {
   const reloads = await createReloadMetrics().behind(await of.exposition());
-  return createHandMetrics().behind(await createWebhookMetrics().behind(reloads));
+  const byHand = await createHandMetrics().behind(await createWebhookMetrics().behind(reloads));
+  return withReadiness(byHand, true);
 }
 
 function promtool(exposition: string): Promise<{ code: number; output: string }> {

@@ -34,6 +34,12 @@ async function readiness(gateway: GatewayProcess): Promise<{ status: number; bod
   return { status, body: String(body) };
 }
 
+/** What a scrape says of the same, as a line. */
+async function scrapedReadiness(gateway: GatewayProcess): Promise<string | undefined> {
+  const { body } = await call(`${gateway.admin}/metrics`);
+  return /^idempotency_gateway_ready .*$/m.exec(String(body))?.[0];
+}
+
 async function executesOnceAndReplays(q: Test, url: string): Promise<GatewayProcess> {
   const { upstream, start, gateway } = await setUp(q, url);
   await ready(gateway);
@@ -128,6 +134,7 @@ t.test(
       const unready = await readiness(gateway);
       q.equal(unready.status, 503, when);
       q.match(unready.body, /Redis does not answer/);
+      q.equal(await scrapedReadiness(gateway), "idempotency_gateway_ready 0");
       const refused = await post(gateway, when);
       q.same([refused.status, refused.json()["code"]], [503, "store-unavailable"]);
       q.equal(refused.header("retry-after"), "1");
@@ -135,6 +142,7 @@ t.test(
 
       await redis.restart();
       await ready(gateway);
+      q.equal(await scrapedReadiness(gateway), "idempotency_gateway_ready 1");
       const executed = await post(gateway, when);
       q.same([executed.status, executed.header("idempotency-status")], [201, "executed"]);
       if (when === "later") break;

@@ -65,6 +65,8 @@ for (const workers of ["1", "2"]) {
         ({ status }) => status === 503,
       );
       q.match(String(unready.body), /draining/);
+      const scrape = await call(`${gateway.admin}/metrics`);
+      q.match(String(scrape.body), /^idempotency_gateway_ready 0$/m, "the alert goes by it");
       q.equal((await call(`${gateway.admin}/livez`)).status, 200, "alive while it drains");
       await ask(
         () => connecting(gateway),

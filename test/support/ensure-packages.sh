@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # The proof tests drive real programs: spin and a C compiler (the model), nginx and haproxy (other readers of HTTP),
-# slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need the blackbox
-# exporter (readiness), systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands);
-# the console needs a browser.
+# slowhttptest (slow clients), ip and iptables (partitions in network namespaces); those of deploy/ need
+# systemd-analyze (the unit), unzip (the release of Helm), curl and unshare (the page's commands); the console needs a browser.
 # Where one is missing, this installs it (Debian or Ubuntu, as root) or says what to install. Quiet when all are there.
 set -euo pipefail
 
@@ -11,7 +10,7 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program:package
 needed="spin:spin gcc:gcc nginx:nginx-light haproxy:haproxy slowhttptest:slowhttptest ip:iproute2 iptables:iptables"
-needed="$needed prometheus-blackbox-exporter:prometheus-blackbox-exporter systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
+needed="$needed systemd-analyze:systemd unzip:unzip curl:curl unshare:util-linux"
 needed="$needed chromium:chromium"
 
 missing() {
@@ -42,7 +41,7 @@ cat >&2 <<HOW
 Missing for the tests: ${packages}
 Install them, then run the tests again:
   Debian, Ubuntu:  sudo apt-get update && sudo apt-get install -y ${packages}
-  elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip, iptables, prometheus-blackbox-exporter,
-                   systemd-analyze, unzip, curl, unshare and chromium
+  elsewhere:       the programs spin, gcc, nginx, haproxy, slowhttptest, ip, iptables, systemd-analyze, unzip, curl,
+                   unshare and chromium
 HOW
 exit 1
