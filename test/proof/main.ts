@@ -37,7 +37,7 @@ if (!values.table) {
   const { left, violations, broken, table } = await prove({
     root,
     file,
-    names: [...listed(values.rows), ...again],
+    names: [...new Set([...listed(values.rows), ...again])],
     jobs: positive("jobs", values.jobs),
     minutes: positive("minutes", values.minutes),
     say,
