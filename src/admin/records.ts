@@ -3,7 +3,9 @@
  * bodies, tokens or fingerprints, of targets only the path, and of recorded headers only `Location` and `Content-Type`.
  */
 import type { ListQuery, RecordDesk } from "../core/ports.ts";
+import { attemptOf } from "../core/desk.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "../core/desk.ts";
+import type { ProbeStore } from "../core/probe-ports.ts";
 import { type RecordState, type RecordSummary, summarise } from "../core/record.ts";
 import { type AdminReply, json, noContent, problem } from "./reply.ts";
 
@@ -78,12 +80,17 @@ export async function showRecord(
  * refused by the store; everything else is the operator's responsibility, and is audited.
  */
 export async function forgetRecord(
-  desk: RecordDesk,
+  desk: RecordDesk & Pick<ProbeStore, "look">,
   id: string,
+  search: URLSearchParams,
   audit: (change: Change) => void,
 ): Promise<AdminReply> {
+  const attempt = search.get("attempt") ?? undefined;
+  if (search.size > (attempt === undefined ? 0 : 1)) {
+    return problem("request-invalid", "Only attempt can be given, once.");
+  }
   const answer = await audited(
-    () => desk.forget(id),
+    () => ofAttempt(desk, id, attempt, (token) => desk.forget(id, token)),
     (told) => audit({ action: "forget", recordId: id, answer: told }),
   );
   switch (answer) {
@@ -96,7 +103,32 @@ export async function forgetRecord(
         "record-in-flight",
         "Its request may be running at the upstream, and without the record a retry would run a second time. Wait until it settles or its leaseUntil is over.",
       );
+    case "overtaken":
+      return overtaken();
   }
+}
+
+/**
+ * Decides by `decide` where `attempt`, as a view shows it, is the attempt that stands under that id now; its token is what
+ * the store holds the decision to. Left out: whichever stands.
+ */
+export async function ofAttempt<Answer>(
+  desk: Pick<ProbeStore, "look">,
+  id: string,
+  attempt: string | undefined,
+  decide: (token?: string) => Promise<Answer>,
+): Promise<Answer | "absent" | "overtaken"> {
+  if (attempt === undefined) return decide();
+  const record = (await desk.look(id))?.record;
+  if (record === undefined) return "absent";
+  return attemptOf(record) === attempt ? decide(record.token) : "overtaken";
+}
+
+export function overtaken(): AdminReply {
+  return problem(
+    "record-overtaken",
+    "Since you looked it was decided about, and its key was claimed again. Nothing was changed; look at the record again.",
+  );
 }
 
 /** 64 lower-case hex digits, as in the header `Idempotency-Record`. */
@@ -155,7 +187,7 @@ function isState(text: string): text is RecordState {
 
 /** Names every member that is shown: a member that a record gains one day is not shown by accident. */
 export function viewOf(record: RecordSummary): object {
-  const { id, state, route, method, target, fence, claimedBy, createdAtMs, expiresAtMs } = record;
+  const { id, state, route, method, target, fence, claimedBy, shadow } = record;
   return {
     id,
     state,
@@ -166,9 +198,11 @@ export function viewOf(record: RecordSummary): object {
     fence,
     // Of a record of the format before, nobody knows.
     claimedBy: claimedBy === "" ? null : claimedBy,
-    createdAt: rfc3339(createdAtMs),
+    attempt: attemptOf(record),
+    ...(shadow && { shadow }),
+    createdAt: rfc3339(record.createdAtMs),
     ...stateView(record),
-    expiresAt: rfc3339(expiresAtMs),
+    expiresAt: rfc3339(record.expiresAtMs),
   };
 }
 
@@ -179,13 +213,14 @@ function stateView(record: RecordSummary): object {
     case "unknown":
       return { reason: record.reason, since: rfc3339(record.sinceMs) };
     case "completed": {
-      const { response, replayable } = record;
+      const { response, replayable, answeredBy } = record;
       const location = field(response?.headers, "location");
       const contentType = field(response?.headers, "content-type");
       return {
         completedAt: rfc3339(record.completedAtMs),
         // No status: an operator resolved it as executed, and nobody has seen the answer.
         status: response?.status ?? null,
+        ...(answeredBy !== undefined && { answeredBy }),
         replayable,
         // A Location can carry a secret in its query, as a target can (a signed download, for one).
         ...(location !== undefined && { location: location.replace(/[?#].*$/s, "?…") }),

@@ -21,6 +21,7 @@ export const REFUSALS = {
   "method-not-allowed": [405, "This method is not supported here"],
   "record-in-flight": [409, "The record is in flight"],
   "record-not-unknown": [409, "There is nothing to resolve"],
+  "record-overtaken": [409, "It is another attempt's record by now"],
   "configuration-fixed": [409, "The change needs a restart; the running configuration stays"],
   "body-too-large": [413, "The request body is too large"],
   "media-type-unsupported": [415, "The request body is not JSON"],

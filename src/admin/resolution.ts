@@ -4,13 +4,13 @@
  */
 import type { IncomingMessage } from "node:http";
 import { faultOf, takenBy } from "../core/answer-by-hand.ts";
-import type { Resolution, ResolveAnswer } from "../core/desk.ts";
+import { attemptOf, type Resolution, type ResolveAnswer } from "../core/desk.ts";
 import type { Policy } from "../core/policy.ts";
 import type { NewToken, RecordDesk, UpstreamAnswer } from "../core/ports.ts";
 import type { ProbeStore } from "../core/probe-ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { readJsonBody } from "./body.ts";
-import { absent, audited, type Change } from "./records.ts";
+import { absent, audited, type Change, ofAttempt, overtaken } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
 
 /** Where decisions are written. */
@@ -34,6 +34,8 @@ interface ResolveOptions extends AnswerTerms {
 
 interface Said {
   readonly outcome: Resolution;
+  /** As a view shows it; left out, whichever is unknown. */
+  readonly attempt?: string;
   readonly given?: UpstreamAnswer;
 }
 
@@ -75,26 +77,31 @@ function mostBytes(policies: readonly Policy[]): number | undefined {
 
 type Settled =
   | { readonly answer: "done" }
-  | { readonly answer: Exclude<ResolveAnswer, "done"> | "overtaken" }
+  | { readonly answer: Exclude<ResolveAnswer, "done"> }
   | { readonly answer: "refused"; readonly why: string };
 
 async function settle(
   id: string,
-  { outcome, given }: Said,
+  { outcome, attempt, given }: Said,
   { desk, retentionMs, policyOf, newToken }: ResolveOptions,
 ): Promise<Settled> {
   if (given === undefined) {
-    return { answer: await desk.resolve(id, outcome, retentionMs) };
+    const resolve = (token?: string) => desk.resolve(id, outcome, retentionMs, token);
+    return { answer: await ofAttempt(desk, id, attempt, resolve) };
   }
   const record = (await desk.look(id))?.record;
   if (record === undefined) return { answer: "absent" };
+  if (attempt !== undefined && attempt !== attemptOf(record)) return { answer: "overtaken" };
   if (record.state !== "unknown") return { answer: "not-unknown" };
+  if (record.shadow) {
+    return { answer: "refused", why: "It is a shadow's: no retry is answered by it." };
+  }
   const path = record.target.split("?", 1)[0] ?? "";
   const taken = takenBy(policyOf(record.method, path), given);
   if (taken.kind === "refused") return { answer: "refused", why: taken.why };
   // DANGER: of the attempt that was looked at alone, because what became of another nobody has said; and under a token that
   // no owner has, so that one that comes back late is told this answer instead of writing its own.
-  const finding = { ...taken, kind: "executed", token: newToken() } as const;
+  const finding = { ...taken, kind: "executed", by: "operator", token: newToken() } as const;
   const written = await desk.settleUnknown(id, record.token, finding);
   return { answer: written === "done" ? "done" : "overtaken" };
 }
@@ -109,10 +116,7 @@ function refusal(settled: Exclude<Settled, { readonly answer: "done" }>): AdminR
         "Only a record whose outcome is unknown can be resolved; this one is in flight or completed.",
       );
     case "overtaken":
-      return problem(
-        "record-not-unknown",
-        "It was settled, or claimed again, at this very moment. Nothing was written; look at the record again.",
-      );
+      return overtaken();
     case "refused":
       return problem(
         "answer-not-recordable",
@@ -122,7 +126,7 @@ function refusal(settled: Exclude<Settled, { readonly answer: "done" }>): AdminR
 }
 
 const OUTCOME_FORM =
-  'The body must be {"outcome": "executed"} or {"outcome": "not-executed"}, and nothing else but, with executed, "answer".';
+  'The body must be {"outcome": "executed"} or {"outcome": "not-executed"}, and nothing else but "attempt" and, with executed, "answer".';
 const ANSWER_FORM =
   'The answer must be {"status": 201, "headers": [["Content-Type", "application/json"]], "body": "…"}, with the body as text, or in its place "bodyBase64", and nothing else.';
 
@@ -130,14 +134,18 @@ const ANSWER_FORM =
 function readResolution(body: string): Said | string {
   const said = parsed(body);
   if (said === undefined) return OUTCOME_FORM;
-  const { outcome, answer, ...more } = said;
+  const { outcome, attempt, answer, ...more } = said;
   if (outcome !== "executed" && outcome !== "not-executed") return OUTCOME_FORM;
   if (Object.keys(more).length > 0) return OUTCOME_FORM;
-  if (!Object.hasOwn(said, "answer")) return { outcome };
+  if (attempt !== undefined && typeof attempt !== "string") {
+    return "attempt must be the one that the record shows.";
+  }
+  const decided: Said = { outcome, ...(attempt !== undefined && { attempt }) };
+  if (!Object.hasOwn(said, "answer")) return decided;
   if (outcome === "not-executed") return "What was not executed has no answer.";
   const given = readAnswer(answer);
   if (typeof given === "string") return given;
-  return faultOf(given) ?? { outcome, given };
+  return faultOf(given) ?? { ...decided, given };
 }
 
 function readAnswer(said: unknown): UpstreamAnswer | string {

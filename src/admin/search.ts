@@ -16,7 +16,8 @@ import {
   shadowId,
 } from "../core/key.ts";
 import type { KeyPolicy, Policy } from "../core/policy.ts";
-import type { JsonValue, RecordDesk } from "../core/ports.ts";
+import type { RecordDesk } from "../core/ports.ts";
+import type { JsonValue } from "../core/json-ports.ts";
 import type { HeaderPair, StoredRecord } from "../core/record.ts";
 
 /** What is looked for. */

@@ -214,7 +214,7 @@ async function records(
     return resolution(request, id, { ...options, retentionMs, audit });
   }
   if (isRead(request)) return showRecord(options, id);
-  if (request.method === "DELETE") return forgetRecord(options.desk, id, audit);
+  if (request.method === "DELETE") return forgetRecord(options.desk, id, search, audit);
   return methodNotAllowed("GET, HEAD, DELETE");
 }
 

@@ -26,6 +26,8 @@ const shown = z.looseObject({
   query: z.unknown().optional(),
   fence: z.unknown().optional(),
   claimedBy: z.unknown().optional(),
+  attempt: z.string().optional(),
+  shadow: z.boolean().optional(),
   createdAt: z.string(),
 });
 
@@ -47,9 +49,14 @@ export class Refused extends Error {
 export interface RemoteDesk {
   page(state: string | undefined, cursor: string | undefined): Promise<Page>;
   show(id: string): Promise<Shown>;
-  /** `answer`: what retries are to get, as the API takes it. */
-  resolve(id: string, outcome: "executed" | "not-executed", answer?: object): Promise<void>;
-  forget(id: string): Promise<void>;
+  /** `attempt`: the one that was shown; undefined: nobody has looked. `answer`: what retries are to get, as the API takes it. */
+  resolve(
+    id: string,
+    outcome: "executed" | "not-executed",
+    attempt: string | undefined,
+    answer?: object,
+  ): Promise<void>;
+  forget(id: string, attempt: string | undefined): Promise<void>;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -85,13 +92,14 @@ export function remoteDesk(place: Place): RemoteDesk {
       return ask({ method: "GET", path: `?${search.toString()}` }, page);
     },
     show: (id) => ask({ method: "GET", path: `/${id}` }, shown.extend({ id: z.literal(id) })),
-    resolve: async (id, outcome, answer) => {
+    resolve: async (id, outcome, attempt, answer) => {
       const done = z.object({ id: z.literal(id), outcome: z.literal(outcome) });
-      const body = JSON.stringify({ outcome, ...(answer && { answer }) });
+      const body = JSON.stringify({ outcome, attempt, ...(answer && { answer }) });
       await ask({ method: "POST", path: `/${id}/resolve`, body }, done);
     },
-    forget: async (id) => {
-      await ask({ method: "DELETE", path: `/${id}` }, z.undefined());
+    forget: async (id, attempt) => {
+      const query = attempt === undefined ? "" : `?${new URLSearchParams({ attempt }).toString()}`;
+      await ask({ method: "DELETE", path: `/${id}${query}` }, z.undefined());
     },
   };
 }

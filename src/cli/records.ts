@@ -110,6 +110,9 @@ async function list(
   return DONE;
 }
 
+const SHADOWS =
+  "It is a shadow's record: this changes what the shadow says of the next requests with its key, and nothing else.";
+
 /** What a decision brings about, for whoever confirms it. */
 const CONSEQUENCES = {
   executed: "Retries will be refused as not-replayable, and nothing is sent.",
@@ -131,11 +134,16 @@ async function decide(
     err(`records: ${printable(given)}\n`);
     return NOT_UNDERSTOOD;
   }
+  let seen: string | undefined;
   if (!yes) {
     const record = await desk.show(id);
-    const consequence = given
-      ? `Retries will get ${sizeOf(given)}, and nothing is sent.`
-      : CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
+    // What was shown may be settled, and its key claimed again, before somebody has typed "yes".
+    seen = record.attempt;
+    const consequence = record.shadow
+      ? SHADOWS
+      : given
+        ? `Retries will get ${sizeOf(given)}, and nothing is sent.`
+        : CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
     err(`${linesOf(record)}\n${consequence}\n`);
     if (ask === undefined) {
       err("Nobody is there to confirm it: say --yes.\n");
@@ -146,8 +154,8 @@ async function decide(
       return FAILED;
     }
   }
-  if (kind === "forget") await desk.forget(id);
-  else await desk.resolve(id, command.outcome, given && documentOf(given));
+  if (kind === "forget") await desk.forget(id, seen);
+  else await desk.resolve(id, command.outcome, seen, given && documentOf(given));
   const answer = given && { status: given.status, bytes: given.body.byteLength };
   const done =
     kind === "resolve"

@@ -8,7 +8,14 @@ import type { Outcome, RecordView } from "./wire.ts";
 type Done = () => void;
 
 /** The refusals that say so. */
-const SETTLED: ReadonlySet<string> = new Set(["record-absent", "record-not-unknown"]);
+const SETTLED: ReadonlySet<string> = new Set([
+  "record-absent",
+  "record-not-unknown",
+  "record-overtaken",
+]);
+
+const SHADOWS =
+  "It is a shadow's record: this changes what the shadow says of the next requests with its key, and nothing else.";
 
 const RESOLUTIONS: readonly {
   readonly outcome: Outcome;
@@ -51,7 +58,7 @@ export function resolveButtons(record: RecordView, done: Done): HTMLElement {
             yes,
             grave: outcome === "not-executed",
           },
-          () => port.resolve(record.id, outcome),
+          () => port.resolve(record, outcome),
           told,
           done,
         );
@@ -71,7 +78,7 @@ export function forgetButton(record: RecordView, done: Done): HTMLElement {
         yes: "Yes, forget it",
         grave: true,
       },
-      () => port.forget(record.id),
+      () => port.forget(record),
       "Forgotten: the next request with its key is sent.",
       done,
     );
@@ -87,7 +94,7 @@ function aboutOf(record: RecordView, consequence: string): readonly Node[] {
       element("br"),
       element("span", { class: "mono faint" }, record.id),
     ),
-    element("p", {}, consequence),
+    element("p", {}, record.shadow === true ? SHADOWS : consequence),
   ];
 }
 

@@ -8,6 +8,7 @@ import type {
   Recorded,
   RecordPage,
   RecordStory,
+  RecordView,
   Routes,
   Status,
 } from "./wire.ts";
@@ -36,6 +37,8 @@ interface Problem {
   readonly detail?: string;
 }
 
+type Decided = Pick<RecordView, "id" | "attempt">;
+
 export interface Search {
   readonly key: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
@@ -55,9 +58,11 @@ export const port = {
     return get<RecordPage>(`/v1/records?${new URLSearchParams(query).toString()}`);
   },
   search: (wanted: Search) => ask<RecordPage>("POST", "/v1/records/search", wanted),
-  resolve: (id: string, outcome: Outcome) =>
-    ask<unknown>("POST", `/v1/records/${id}/resolve`, { outcome }),
-  forget: (id: string) => ask<unknown>("DELETE", `/v1/records/${id}`),
+  /** Of the attempt that was shown: it may have been settled, and its key claimed again, meanwhile. */
+  resolve: ({ id, attempt }: Decided, outcome: Outcome) =>
+    ask<unknown>("POST", `/v1/records/${id}/resolve`, { outcome, attempt }),
+  forget: ({ id, attempt }: Decided) =>
+    ask<unknown>("DELETE", `/v1/records/${id}?${new URLSearchParams({ attempt }).toString()}`),
 };
 
 function get<T>(path: string): Promise<T> {

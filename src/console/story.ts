@@ -34,7 +34,11 @@ export function story(record: RecordStory, showAnswers: boolean, changed: () => 
       element("span", { class: `state ${record.state}` }, record.state),
       " ",
       requestLine(record.method, record.path, record.query),
-      element("span", { class: "faint" }, ` on route ${record.route}`),
+      element(
+        "span",
+        { class: "faint" },
+        ` on ${record.shadow ? "shadow route" : "route"} ${record.route}`,
+      ),
     ),
     element("ol", { class: "story" }, ...stepsOf(record).map(stepNode)),
     element(
@@ -132,12 +136,18 @@ function byOperator({ completedAt }: RecordView): Step {
   };
 }
 
+const ANSWERED = {
+  upstream: "Answered",
+  probe: "Found out by asking the upstream, answered",
+  operator: "Answer given by an operator,",
+} as const;
+
 function answered(record: RecordView): Step {
   const { completedAt = "", createdAt, status, fence } = record;
   const tookMs = Date.parse(completedAt) - Date.parse(createdAt);
   return {
     tone: "done",
-    what: `Answered ${status}`,
+    what: `${ANSWERED[record.answeredBy ?? "upstream"]} ${status}`,
     at: completedAt,
     detail: [
       // The record knows when it was first claimed, and not when it was claimed again.

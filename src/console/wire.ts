@@ -65,6 +65,10 @@ export interface RecordView {
   readonly fence: number;
   /** `host/pid`; null where the record is of a format that did not keep it. */
   readonly claimedBy: string | null;
+  /** What tells this claim from the next under the same id. */
+  readonly attempt: string;
+  /** Of a shadow route: no request is answered by it. */
+  readonly shadow?: true;
   readonly createdAt: string;
   readonly expiresAt: string;
   readonly leaseUntil?: string;
@@ -73,6 +77,7 @@ export interface RecordView {
   readonly completedAt?: string;
   /** Null: an operator has resolved it as executed. */
   readonly status?: number | null;
+  readonly answeredBy?: "upstream" | "probe" | "operator";
   readonly replayable?: boolean;
   readonly location?: string;
   readonly contentType?: string;

@@ -6,7 +6,7 @@ import { fieldOf, isNamed } from "./fields.ts";
 import { Digest } from "./digest.ts";
 import { writeCanonical } from "./json.ts";
 import type { FingerprintPolicy } from "./policy.ts";
-import type { JsonValue } from "./ports.ts";
+import type { JsonValue } from "./json-ports.ts";
 import type { HeaderPair } from "./record.ts";
 
 export interface FingerprintInput {

@@ -2,7 +2,7 @@
  * JSON by meaning: pointing into a value (RFC 6901) and one canonical text for all spellings of the same value.
  * Parsing is not done here; the reader arrives through a port.
  */
-import { JsonRefused, type JsonNumber, type JsonValue } from "./ports.ts";
+import { JsonRefused, type JsonNumber, type JsonValue } from "./json-ports.ts";
 
 export function isNumber(value: JsonValue): value is JsonNumber {
   return typeof value === "object" && value !== null && "literal" in value;

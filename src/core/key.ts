@@ -6,7 +6,7 @@ import { hash } from "node:crypto";
 import { Digest } from "./digest.ts";
 import { isNamed } from "./fields.ts";
 import type { KeyFormat, KeySource } from "./policy.ts";
-import type { JsonValue } from "./ports.ts";
+import type { JsonValue } from "./json-ports.ts";
 import type { HeaderPair } from "./record.ts";
 import { pointTo, writeCanonical } from "./json.ts";
 

@@ -49,9 +49,15 @@ export interface ClaimStore {
 export interface RecordDesk {
   inspect(id: string): Promise<StoredRecord | undefined>;
   list(query: ListQuery): Promise<ListPage>;
-  forget(id: string): Promise<ForgetAnswer>;
-  /** `retentionMs`: how long an outcome resolved as executed is remembered. */
-  resolve(id: string, outcome: Resolution, retentionMs: number): Promise<ResolveAnswer>;
+  /** `attempt`: the token of the attempt that it is about; left out, whichever stands. */
+  forget(id: string, attempt?: string): Promise<ForgetAnswer>;
+  /** `retentionMs`: how long an outcome resolved as executed is remembered. `attempt` as with `forget`. */
+  resolve(
+    id: string,
+    outcome: Resolution,
+    retentionMs: number,
+    attempt?: string,
+  ): Promise<ResolveAnswer>;
 }
 
 export interface ListQuery {
@@ -239,29 +245,6 @@ export interface Clock {
 
 /** 128 fresh random bits, as 32 hex digits. */
 export type NewToken = () => string;
-
-/**
- * Parses a JSON text for comparison by meaning: numbers keep their literal, objects keep member order and refuse
- * duplicate names. Throws `JsonRefused` with a reason that quotes nothing of the text.
- */
-export type ReadJson = (bytes: Uint8Array) => JsonValue;
-
-export type JsonValue =
-  | null
-  | boolean
-  | string
-  | JsonNumber
-  | readonly JsonValue[]
-  | ReadonlyMap<string, JsonValue>;
-
-/** A number as its literal, digits not lost. */
-export interface JsonNumber {
-  readonly literal: string;
-}
-
-export class JsonRefused extends Error {
-  override readonly name = "JsonRefused";
-}
 
 /** What one exchange came to; becomes one log line and its metrics. Durations in milliseconds. */
 export interface ExchangeReport {

@@ -2,12 +2,13 @@
  * What probes need of the store, and what they tell of themselves. What an answer means is `probe.ts`; no implementation
  * lives here.
  */
-import type { RecordedResponse, StoredRecord, WriteAnswer } from "./record.ts";
+import type { AnsweredBy, RecordedResponse, StoredRecord, WriteAnswer } from "./record.ts";
 
-/** What a probe has found out about one attempt. */
+/** What a probe, or an operator, has found out about one attempt. */
 export type Finding =
   | {
       readonly kind: "executed";
+      readonly by: Exclude<AnsweredBy, "upstream">;
       readonly response: RecordedResponse;
       readonly retentionMs: number;
       /** Fresh. It stands where the owner's token was, so that the owner's late completion is `lost`. */

@@ -6,15 +6,16 @@ import type { Policy } from "./policy.ts";
 import type { ForwardOutcome } from "./ports.ts";
 import { toRecord, verdictOn, isSuccess } from "./recordable.ts";
 import type { Finding } from "./probe-ports.ts";
-import { asOf, baseOf, KEEP } from "./record.ts";
+import { asOf, baseOf } from "./record.ts";
+import { KEEP } from "./decision.ts";
 import type {
   CompletedRecord,
-  Decision,
   RecordedResponse,
   StoredRecord,
   UnknownRecord,
   WriteAnswer,
 } from "./record.ts";
+import type { Decision } from "./decision.ts";
 
 /**
  * DANGER: between the question and this an operator may have decided, the owner may have completed, or the key may have been
@@ -31,12 +32,13 @@ export function decideSettleUnknown(
     return { answer: "lost", change: KEEP };
   }
   if (finding.kind === "not-executed") return { answer: "done", change: { kind: "delete" } };
-  const { response, retentionMs, token } = finding;
+  const { response, retentionMs, token, by } = finding;
   const completed: CompletedRecord = {
     ...baseOf(record),
     state: "completed",
     token,
     completedAtMs: nowMs,
+    answeredBy: by,
     expiresAtMs: nowMs + retentionMs,
     response,
   };

@@ -9,6 +9,7 @@
  * Pure: the store's clock arrives as `nowMs`, nothing is read or written here. The memory and the embedded store run
  * these functions inside their transactions; the Redis scripts say the same in Lua and are held to it by one suite.
  */
+import { KEEP, type Decision } from "./decision.ts";
 
 /** One header field as it stood on the wire: name in its original case, value with each byte as one char (latin1). */
 export type HeaderPair = readonly [name: string, value: string];
@@ -34,6 +35,8 @@ interface RecordBase {
   readonly route: string;
   /** The process that has claimed it, `host/pid`; empty where the record is of an earlier format. */
   readonly claimedBy: string;
+  /** Of a shadow route: it says what would have been, and no request is answered by it. Absent where it is not. */
+  readonly shadow?: true;
   /** The claim's token, 32 hex digits. A completed record keeps it, so that `complete` can be asked twice. */
   readonly token: string;
   /** When the store forgets the record. */
@@ -55,9 +58,16 @@ export interface RecordedResponse {
   readonly body: Uint8Array | undefined;
 }
 
+/** Whose word the answer is, or that it was executed. */
+export const ANSWERED_BY = ["upstream", "probe", "operator"] as const;
+
+export type AnsweredBy = (typeof ANSWERED_BY)[number];
+
 export interface CompletedRecord extends RecordBase {
   readonly state: "completed";
   readonly completedAtMs: number;
+  /** Absent where the record is of an earlier format. */
+  readonly answeredBy?: AnsweredBy;
   /** `undefined` when an operator resolved an unknown outcome as executed: nobody has seen the answer. */
   readonly response: RecordedResponse | undefined;
 }
@@ -92,6 +102,7 @@ export interface ClaimRequest {
   readonly target: string;
   readonly route: string;
   readonly claimedBy: string;
+  readonly shadow?: boolean | undefined;
   /** How long the owner is presumed alive, in milliseconds. */
   readonly leaseMs: number;
   /** How long an unknown outcome is remembered, in milliseconds, counted from the moment it became unknown. */
@@ -115,19 +126,6 @@ export type WriteAnswer = "done" | "lost";
 export type CompleteAnswer =
   | { readonly kind: "done"; readonly expiresAtMs: number }
   | { readonly kind: "lost" };
-
-/** What a decision wants done with the stored record: `keep` it as it is, `put` a new one, or `delete` it. */
-type Change =
-  | { readonly kind: "keep" }
-  | { readonly kind: "put"; readonly record: StoredRecord }
-  | { readonly kind: "delete" };
-
-export const KEEP: Change = { kind: "keep" };
-
-export interface Decision<Answer> {
-  readonly answer: Answer;
-  readonly change: Change;
-}
 
 /**
  * The record as it stands at `nowMs`: forgotten once its time is over, and *unknown* once the lease of an in-flight
@@ -199,6 +197,7 @@ function grant(
     target: claim.target,
     route: claim.route,
     claimedBy: claim.claimedBy,
+    ...(claim.shadow && { shadow: true }),
     token: claim.token,
     leaseUntilMs,
     expiresAtMs: leaseUntilMs + claim.unknownRetentionMs,
@@ -230,6 +229,7 @@ export function decideComplete(
     ...baseOf(record),
     state: "completed",
     completedAtMs: nowMs,
+    answeredBy: "upstream",
     expiresAtMs,
     response,
   };
@@ -287,7 +287,7 @@ export function decideMarkUnknown(
 /** What outlives a change of state. */
 export function baseOf(record: InFlightRecord | UnknownRecord): RecordBase {
   const { id, fingerprint, fence, createdAtMs, expiresAtMs, token } = record;
-  const { method, target, route, claimedBy } = record;
-  const claimed = { method, target, route, claimedBy };
+  const { method, target, route, claimedBy, shadow } = record;
+  const claimed = { method, target, route, claimedBy, ...(shadow && { shadow }) };
   return { id, fingerprint, fence, createdAtMs, expiresAtMs, token, ...claimed };
 }

@@ -5,7 +5,7 @@
 import { Digest } from "./digest.ts";
 import { canonicalNumber, isNumber, pointTo, writeCanonical } from "./json.ts";
 import type { ResourceId } from "./policy.ts";
-import type { JsonValue } from "./ports.ts";
+import type { JsonValue } from "./json-ports.ts";
 
 /** What the parts of a template and the pointers are taken from. */
 export interface ResourceSource {

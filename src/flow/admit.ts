@@ -13,13 +13,8 @@ import {
   type KeyRead,
 } from "../core/key.ts";
 import type { Policy } from "../core/policy.ts";
-import {
-  JsonRefused,
-  type BodyRead,
-  type InboundRequest,
-  type JsonValue,
-  type ReadJson,
-} from "../core/ports.ts";
+import type { BodyRead, InboundRequest } from "../core/ports.ts";
+import { JsonRefused, type JsonValue, type ReadJson } from "../core/json-ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import { nameResource, type NamedResource, type ResourceName } from "../core/resource-name.ts";
 import type { Refusal } from "./answer.ts";

@@ -4,7 +4,7 @@
  */
 import { contentOf, isJson, mediaType } from "../core/fingerprint.ts";
 import type { ResourcePolicy } from "../core/policy.ts";
-import { JsonRefused, type JsonValue, type ReadJson } from "../core/ports.ts";
+import { JsonRefused, type JsonValue, type ReadJson } from "../core/json-ports.ts";
 import { pathOnly } from "../core/problem.ts";
 import type { ResourceWrite, Writer } from "../core/resource.ts";
 import type { NamedResource } from "../core/resource-name.ts";

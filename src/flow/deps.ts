@@ -5,11 +5,11 @@ import type {
   Clock,
   NewToken,
   Observer,
-  ReadJson,
   RecordDesk,
   SettleSignal,
   Upstream,
 } from "../core/ports.ts";
+import type { ReadJson } from "../core/json-ports.ts";
 import type { Cells, Locks } from "../core/resource-ports.ts";
 import type { Roll } from "../core/roll-ports.ts";
 import type { FindReads, FindRoute } from "../core/route.ts";

@@ -2,7 +2,8 @@
 import { fieldOf } from "../core/fields.ts";
 import { fingerprintOf, isJson, mediaType } from "../core/fingerprint.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type InboundRequest, type JsonValue, type ReadJson } from "../core/ports.ts";
+import type { InboundRequest } from "../core/ports.ts";
+import { JsonRefused, type JsonValue, type ReadJson } from "../core/json-ports.ts";
 
 /** Parses where the route needs the meaning and the request says that it is JSON; anything else is compared as bytes. */
 export function parse(

@@ -98,7 +98,7 @@ async function act(
   }
   const finding: Finding =
     verdict.kind === "executed"
-      ? { ...verdict, retentionMs: policy.retention.completedMs, token: newToken() }
+      ? { ...verdict, by: "probe", retentionMs: policy.retention.completedMs, token: newToken() }
       : verdict;
   const answer = await store.settleUnknown(id, attempt, finding);
   return { kind: "settled", result: answer === "done" ? verdict.kind : "overtaken" };

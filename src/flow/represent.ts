@@ -6,7 +6,8 @@ import { computeEtag, etagOf, type Representation } from "../core/conditional.ts
 import { isJson, mediaType } from "../core/fingerprint.ts";
 import { writeCanonical } from "../core/json.ts";
 import type { Policy } from "../core/policy.ts";
-import { JsonRefused, type ForwardOutcome, type ReadJson, type Reply } from "../core/ports.ts";
+import type { ForwardOutcome, Reply } from "../core/ports.ts";
+import { JsonRefused, type ReadJson } from "../core/json-ports.ts";
 import type { HeaderPair } from "../core/record.ts";
 import type { Admitted } from "./admit.ts";
 import type { FlowDeps } from "./deps.ts";

@@ -7,8 +7,8 @@
  * bounded by the stack alone.
  */
 import { visit } from "jsonc-parser";
-import { JsonRefused } from "../core/ports.ts";
-import type { JsonValue, ReadJson } from "../core/ports.ts";
+import { JsonRefused } from "../core/json-ports.ts";
+import type { JsonValue, ReadJson } from "../core/json-ports.ts";
 
 /** RFC 8259 §9 lets a reader limit depth; the recursion below stays far from the end of the stack. */
 const MAX_DEPTH = 100;

@@ -1,7 +1,13 @@
 /** The single values of a stored record, each judged as it is read. No error quotes what it found. */
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import { RecordCorrupt } from "../core/ports.ts";
-import { UNKNOWN_REASONS, type HeaderPair, type UnknownReason } from "../core/record.ts";
+import {
+  ANSWERED_BY,
+  UNKNOWN_REASONS,
+  type AnsweredBy,
+  type HeaderPair,
+  type UnknownReason,
+} from "../core/record.ts";
 
 /** A stored CR or LF would split the replay in two (RFC 9112 §11.1), so each field is judged again on its way out. */
 export function asHeader(pair: unknown): HeaderPair {
@@ -26,6 +32,19 @@ export function asCount(value: unknown, least: number): number {
 export function asText(value: unknown): string {
   if (typeof value === "string") return value;
   throw corrupt("a text is not one");
+}
+
+/** Members of a record, which has them only where there is something to say. */
+export function asShadow(value: unknown): { readonly shadow?: true } {
+  if (typeof value === "boolean") return value ? { shadow: true } : {};
+  throw corrupt("whether it is a shadow's is not said");
+}
+
+export function asAnsweredBy(value: unknown): { readonly answeredBy?: AnsweredBy } {
+  if (value === "") return {};
+  const answeredBy = ANSWERED_BY.find((known) => known === value);
+  if (answeredBy === undefined) throw corrupt("who answered is not known");
+  return { answeredBy };
 }
 
 export function asReason(value: unknown): UnknownReason {

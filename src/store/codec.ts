@@ -14,18 +14,23 @@
  */
 import { Packr } from "msgpackr";
 import type { HeaderPair, RecordedResponse, RecordSummary, StoredRecord } from "../core/record.ts";
-import { asCount, asHeader, asReason, asText, corrupt } from "./codec-values.ts";
+import {
+  asAnsweredBy,
+  asCount,
+  asHeader,
+  asReason,
+  asShadow,
+  asText,
+  corrupt,
+} from "./codec-values.ts";
 import { cipherFor, cipherNamed, noKeys, refusePlain, SEALED_BYTES } from "./encryption.ts";
 import type { Keyring, Place, PlaceCipher } from "./encryption.ts";
 import { SEAL_BYTES, sealOf } from "./seal.ts";
 
 /** Rises when the layout changes; a store never guesses at a version that it does not know. */
 const FORMAT_VERSION = 3;
-/** How many fields each version that is read has: 2 knew no `claimedBy`, the last one now. */
-const FIELDS_IN: ReadonlyMap<number, number> = new Map([
-  [2, 9],
-  [FORMAT_VERSION, 10],
-]);
+/** How many fields a version has; 2 ended with the reason. */
+const FIELDS_IN: Readonly<Record<number, number>> = { 2: 9, [FORMAT_VERSION]: 12 };
 const FIELDS_LENGTH_AT = 1;
 const ANSWER_LENGTH_AT = 5;
 const ID_AT = 9;
@@ -87,6 +92,8 @@ function encodeHead(record: StoredRecord, answerLength: number): Buffer {
     record.route,
     record.state === "unknown" ? record.reason : "",
     record.claimedBy,
+    record.shadow === true,
+    (record.state === "completed" ? record.answeredBy : undefined) ?? "",
   ]);
   const head = Buffer.alloc(FIELDS_AT);
   head[0] = FORMAT_VERSION;
@@ -190,7 +197,7 @@ function readBase(
 ): { readonly base: BareRecord; readonly answer: Buffer | undefined; readonly rest: Buffer } {
   const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (value.length <= FIELDS_AT) throw corrupt("it is too short");
-  const count = FIELDS_IN.get(value[0] ?? 0);
+  const count = FIELDS_IN[value[0] ?? 0];
   if (count === undefined) throw corrupt("its format version is not known");
   // DANGER: this comparison stands between one caller and another caller's answer.
   if (value.toString("hex", ID_AT, FINGERPRINT_AT) !== id) throw corrupt("it names another record");
@@ -228,6 +235,7 @@ function unpack(packed: Buffer): unknown {
 function readFields(id: string, value: Buffer, fields: readonly unknown[]): BareRecord {
   const [state, fence, createdAtMs, expiresAtMs, changedAtMs, method, target, route, reason] =
     fields;
+  const [claimedBy, shadow, answeredBy] = fields.length > 9 ? fields.slice(9) : ["", false, ""];
   const base = {
     id,
     fingerprint: value.toString("hex", FINGERPRINT_AT, TOKEN_AT),
@@ -236,7 +244,8 @@ function readFields(id: string, value: Buffer, fields: readonly unknown[]): Bare
     method: asText(method),
     target: asText(target),
     route: asText(route),
-    claimedBy: fields.length > 9 ? asText(fields[9]) : "",
+    claimedBy: asText(claimedBy),
+    ...asShadow(shadow),
     token: value.toString("hex", TOKEN_AT, FIELDS_AT),
     expiresAtMs: asCount(expiresAtMs, 0),
   };
@@ -245,7 +254,7 @@ function readFields(id: string, value: Buffer, fields: readonly unknown[]): Bare
     case "in-flight":
       return { ...base, state, leaseUntilMs: at };
     case "completed":
-      return { ...base, state, completedAtMs: at };
+      return { ...base, state, completedAtMs: at, ...asAnsweredBy(answeredBy) };
     case "unknown":
       return { ...base, state, reason: asReason(reason), sinceMs: at };
     default:

@@ -12,7 +12,8 @@ import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import { decideSettleUnknown } from "../core/probe.ts";
 import type { Finding } from "../core/probe-ports.ts";
-import type { Decision, StoredRecord } from "../core/record.ts";
+import type { StoredRecord } from "../core/record.ts";
+import type { Decision } from "../core/decision.ts";
 import { decideClaim, decideComplete, decideMarkUnknown, decideRelease } from "../core/record.ts";
 import { decodeBare, decodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
@@ -134,9 +135,10 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
         roomFor(finding),
       ),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
-    forget: (id) => change(id, decideForget, undefined, decodeBare),
-    resolve: (id, outcome, retentionMs) =>
-      change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
+    forget: (id, attempt) =>
+      change(id, (stored, nowMs) => decideForget(stored, nowMs, attempt), undefined, decodeBare),
+    resolve: (id, outcome, retentionMs, attempt) =>
+      change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs, attempt)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
     ...embeddedRoll(databases.rolls, transact, standing(records, now), now),
     watch: async (id) => hub.arm(id),

@@ -5,7 +5,8 @@
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import { decideSettleUnknown } from "../core/probe.ts";
-import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
+import type { RecordedResponse, StoredRecord } from "../core/record.ts";
+import type { Decision } from "../core/decision.ts";
 import {
   asOf,
   decideClaim,
@@ -95,9 +96,9 @@ export function createMemoryStore(options: MemoryStoreOptions): Store {
       return transact(id, (stored, nowMs) => decideSettleUnknown(stored, attempt, kept, nowMs));
     },
     list,
-    forget: (id) => transact(id, decideForget),
-    resolve: (id, outcome, retentionMs) =>
-      transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs)),
+    forget: (id, attempt) => transact(id, (stored, nowMs) => decideForget(stored, nowMs, attempt)),
+    resolve: (id, outcome, retentionMs, attempt) =>
+      transact(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs, attempt)),
     ...memoryCells(now, cells),
     ...memoryRoll(now, (id) => asOf(records.get(id), now())?.expiresAtMs, maxRecords),
     watch: async (id): Promise<SettleWatch> => hub.arm(id),

@@ -64,6 +64,7 @@ export function claimer(
       request.onUnknown,
       untilMs,
       request.claimedBy,
+      request.shadow ? "shadow" : "",
     );
   }
 }

@@ -100,11 +100,14 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     look: (id) => look(run, id, keyring),
     settleUnknown: (id, attempt, finding) => settleUnknown(run, id, attempt, finding, keyring),
     list: (query) => bounded(timeoutMs, listPage, query),
-    forget: async (id) =>
-      oneOf<ForgetAnswer>(await run("forget", id), "done", "absent", "in-flight"),
-    resolve: async (id, outcome, retentionMs) => {
-      const reply = await run("resolve", id, outcome, retentionMs, bytesOf(RESOLVED_TOKEN));
-      return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown");
+    forget: async (id, attempt = "") => {
+      const reply = await run("forget", id, bytesOf(attempt));
+      return oneOf<ForgetAnswer>(reply, "done", "absent", "in-flight", "overtaken");
+    },
+    resolve: async (id, outcome, retentionMs, attempt = "") => {
+      const token = bytesOf(RESOLVED_TOKEN);
+      const reply = await run("resolve", id, outcome, retentionMs, token, bytesOf(attempt));
+      return oneOf<ResolveAnswer>(reply, "done", "absent", "not-unknown", "overtaken");
     },
     ...redisCells(scriptRunner(line, cellKeyOf)),
     ...redisRoll(scriptRunner(line, rollKeyOf), run, timeoutMs),
@@ -165,19 +168,21 @@ async function settleUnknown(
   finding: Finding,
   keyring: Keyring | undefined,
 ): Promise<WriteAnswer> {
-  const { token, retentionMs, answer, body } = writtenOf(id, finding, keyring);
+  const { token, keptMs, answer, body, by } = writtenOf(id, finding, keyring);
   const about = bytesOf(attempt);
   const found = finding.kind;
-  const reply = await run("settleUnknown", id, about, found, token, retentionMs, answer, body);
+  const reply = await run("settleUnknown", id, about, found, token, keptMs, answer, body, by);
   return oneOf<WriteAnswer>(reply, "done", "lost");
 }
 
 /** What stands behind a finding in the script's arguments; nothing where the record is to be forgotten. */
 function writtenOf(id: string, finding: Finding, keyring: Keyring | undefined) {
-  if (finding.kind === "not-executed") return { token: "", retentionMs: 0, answer: "", body: "" };
-  const { token, response, retentionMs } = finding;
+  if (finding.kind === "not-executed") {
+    return { token: "", keptMs: 0, answer: "", body: "", by: "" };
+  }
+  const { token, response, retentionMs: keptMs, by } = finding;
   const { answer, body } = encodeAnswer({ id, token }, response, keyring);
-  return { token: bytesOf(token), retentionMs, answer, body: Buffer.from(body ?? []) };
+  return { token: bytesOf(token), keptMs, answer, body: Buffer.from(body ?? []), by };
 }
 
 async function listed(run: RunScript, id: string, keyring: Keyring | undefined): Promise<Listed> {

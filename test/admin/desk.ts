@@ -40,16 +40,28 @@ function records(): readonly StoredRecord[] {
     ] as const,
     body: new TextEncoder().encode(CANARY),
   };
-  const completed = { ...base, state: "completed", completedAtMs: NOW_MS - 1000 } as const;
+  const completed = {
+    ...base,
+    state: "completed",
+    completedAtMs: NOW_MS - 1000,
+    answeredBy: "upstream",
+  } as const;
   return [
     { ...base, id: IDS.inFlight, state: "in-flight", leaseUntilMs: NOW_MS + 30_000 },
     { ...completed, id: IDS.completed, response },
     {
       ...completed,
       id: IDS.notReplayable,
+      shadow: true,
       response: { status: 200, headers: [], body: undefined },
     },
-    { ...completed, id: IDS.resolved, target: "/v1/charges", response: undefined },
+    {
+      ...completed,
+      id: IDS.resolved,
+      target: "/v1/charges",
+      answeredBy: "operator",
+      response: undefined,
+    },
     {
       ...base,
       id: IDS.unknown,
@@ -112,15 +124,15 @@ export function createDesk(): Desk {
       ask({ list: query });
       return page([...held.values()], query);
     },
-    async forget(id) {
+    async forget(id, attempt) {
       ask({ forget: id });
-      const { answer, change } = decideForget(held.get(id), NOW_MS);
+      const { answer, change } = decideForget(held.get(id), NOW_MS, attempt);
       if (change.kind === "delete") held.delete(id);
       return answer;
     },
-    async resolve(id, outcome, retentionMs) {
+    async resolve(id, outcome, retentionMs, attempt) {
       ask({ resolve: id, outcome, retentionMs });
-      const { answer, change } = decideResolve(held.get(id), outcome, retentionMs, NOW_MS);
+      const { answer, change } = decideResolve(held.get(id), outcome, retentionMs, NOW_MS, attempt);
       if (change.kind === "delete") held.delete(id);
       if (change.kind === "put") held.set(id, change.record);
       return answer;

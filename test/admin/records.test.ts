@@ -27,7 +27,12 @@ const SHOWN = {
   createdAt: "2026-01-02T03:04:00.678Z",
   expiresAt: "2026-01-03T03:04:05.678Z",
 };
-const COMPLETED = { ...SHOWN, state: "completed", completedAt: "2026-01-02T03:04:04.678Z" };
+const COMPLETED = {
+  ...SHOWN,
+  state: "completed",
+  answeredBy: "upstream",
+  completedAt: "2026-01-02T03:04:04.678Z",
+};
 
 t.test("each state is shown with its own fields, and nothing secret of it", async (t) => {
   const told = { by: "gateway/7", count: 3, lastAtMs: Date.UTC(2026, 0, 2, 4) };
@@ -40,7 +45,8 @@ t.test("each state is shown with its own fields, and nothing secret of it", asyn
     t.equal(answer.headers["content-type"], "application/json");
     t.equal(answer.headers["cache-control"], "no-store");
     t.notMatch(answer.body, CANARY);
-    const { replays, ...rest } = answer.json;
+    const { replays, attempt, ...rest } = answer.json;
+    t.match(attempt, /^[0-9a-f]{16}$/u);
     const expected = { by: "gateway/7", count: 3, last: "2026-01-02T04:00:00.000Z" };
     t.strictSame(replays, id === IDS.completed ? [expected] : []);
     return rest;
@@ -62,12 +68,20 @@ t.test("each state is shown with its own fields, and nothing secret of it", asyn
   t.strictSame(await show(IDS.notReplayable), {
     ...COMPLETED,
     id: IDS.notReplayable,
+    shadow: true,
     status: 200,
     replayable: false,
   });
   t.strictSame(
     await show(IDS.resolved),
-    { ...COMPLETED, id: IDS.resolved, query: false, status: null, replayable: false },
+    {
+      ...COMPLETED,
+      id: IDS.resolved,
+      answeredBy: "operator",
+      query: false,
+      status: null,
+      replayable: false,
+    },
     "nobody has seen the answer of one that an operator resolved",
   );
   t.strictSame(await show(IDS.unknown), {
@@ -130,6 +144,31 @@ t.test("a query that is not understood is refused, and the store is not asked", 
     t.match(answer.json.detail, hint, query.slice(0, 40));
   }
   t.strictSame(desk.asked, []);
+});
+
+t.test("a decision about an attempt that is another one's by now changes nothing", async (t) => {
+  const { ask, desk } = await startPort(t);
+  const seen = (await ask(`/v1/records/${IDS.unknown}`)).json["attempt"];
+  const headers = { "Content-Type": "application/json" };
+  const resolve = (attempt: unknown) =>
+    ask(`/v1/records/${IDS.unknown}/resolve`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ outcome: "not-executed", attempt }),
+    });
+  const forget = (query: string) =>
+    ask(`/v1/records/${IDS.unknown}?${query}`, { method: "DELETE" });
+  for (const other of ["0".repeat(16), "", String(seen).toUpperCase()]) {
+    isProblem(t, await resolve(other), 409, "record-overtaken");
+    isProblem(t, await forget(`attempt=${other}`), 409, "record-overtaken");
+  }
+  isProblem(t, await resolve(7), 400, "request-invalid");
+  isProblem(t, await forget(`attempt=${String(seen)}&attempt=1`), 400, "request-invalid");
+  isProblem(t, await forget("atempt=1"), 400, "request-invalid");
+  t.equal((await ask(`/v1/records/${IDS.unknown}`)).status, 200, "still there");
+  t.notOk(desk.asked.some((question) => Object.hasOwn(question as object, "resolve")));
+  t.equal((await resolve(seen)).status, 200);
+  isProblem(t, await forget(`attempt=${String(seen)}`), 404, "record-absent");
 });
 
 t.test("forget: done, then absent; in flight is refused; each is audited", async (t) => {

@@ -99,7 +99,10 @@ t.test("what no answer may say is refused with its reason before the store is as
   const form = /^The answer must be /;
   const rows: readonly (readonly [ask: Ask, detail: RegExp])[] = [
     [told({ outcome: "not-executed", answer: ANSWER }), /not executed has no answer/],
-    [told({ outcome: "executed", anwser: ANSWER }), /nothing else but, with executed, "answer"/],
+    [
+      told({ outcome: "executed", anwser: ANSWER }),
+      /nothing else but "attempt" and, with executed, "answer"/,
+    ],
     [told({ answer: ANSWER }), /^The body must be /],
     [executed(null), form],
     [executed(CANARY), form],
@@ -169,13 +172,15 @@ t.test("what is not unknown, or no longer the attempt that was looked at, is 409
     const answer = await ask(`/v1/records/${id}/resolve`, executed(ANSWER));
     t.match(answer.json, { status: 409, code: "record-not-unknown" });
   }
+  const early = await ask(PATH, told({ outcome: "executed", attempt: "0", answer: ANSWER }));
+  t.match(early.json, { status: 409, code: "record-overtaken" });
   const absent = await ask(`/v1/records/${IDS.absent}/resolve`, executed(ANSWER));
   t.match(absent.json, { status: 404, code: "record-absent" });
   desk.overtake();
   const overtaken = await ask(PATH, executed(ANSWER));
-  t.match(overtaken.json, { status: 409, code: "record-not-unknown", detail: /very moment/ });
+  t.match(overtaken.json, { status: 409, code: "record-overtaken", detail: /claimed again/ });
   t.match((await ask(`/v1/records/${IDS.unknown}`)).json, { state: "unknown", fence: 3 });
-  t.match(audits, ["not-unknown", "not-unknown", "absent", "overtaken"].map((answer) => ({ answer }))); // prettier-ignore
+  t.match(audits, ["not-unknown", "not-unknown", "overtaken", "absent", "overtaken"].map((answer) => ({ answer }))); // prettier-ignore
 });
 
 t.test("a store without room is told as that, and audited as failed", async (t) => {

@@ -2,7 +2,7 @@
 import t from "tap";
 import { canonicalNumber, writeCanonical } from "../../src/core/json.ts";
 import { keyFromHeader } from "../../src/core/key.ts";
-import type { JsonValue } from "../../src/core/ports.ts";
+import type { JsonValue } from "../../src/core/json-ports.ts";
 
 function timed(work: () => void): number {
   const startedMs = performance.now();

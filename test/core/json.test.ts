@@ -2,8 +2,8 @@
 import * as fc from "fast-check";
 import t from "tap";
 import { canonicalNumber, pointTo, writeCanonical } from "../../src/core/json.ts";
-import { JsonRefused } from "../../src/core/ports.ts";
-import type { JsonValue } from "../../src/core/ports.ts";
+import { JsonRefused } from "../../src/core/json-ports.ts";
+import type { JsonValue } from "../../src/core/json-ports.ts";
 import { readJson } from "../../src/http/json.ts";
 
 const read = (text: string): JsonValue => readJson(Buffer.from(text));

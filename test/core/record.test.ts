@@ -11,12 +11,8 @@ import {
   decideRelease,
   summarise,
 } from "../../src/core/record.ts";
-import type {
-  ClaimRequest,
-  Decision,
-  RecordedResponse,
-  StoredRecord,
-} from "../../src/core/record.ts";
+import type { ClaimRequest, RecordedResponse, StoredRecord } from "../../src/core/record.ts";
+import type { Decision } from "../../src/core/decision.ts";
 
 const NOW = 1_000_000;
 const MINE = "a".repeat(32);
@@ -26,6 +22,7 @@ const OTHER: RecordedResponse = { status: 200, headers: [], body: Buffer.from("s
 
 const FOUND = {
   kind: "executed",
+  by: "probe",
   response: OTHER,
   retentionMs: 50,
   token: "d".repeat(32),

@@ -1,8 +1,8 @@
 /** The JSON reader agrees with JSON.parse on what is JSON, and keeps what JSON.parse loses. */
 import fc from "fast-check";
 import t from "tap";
-import { JsonRefused } from "../../src/core/ports.ts";
-import type { JsonValue } from "../../src/core/ports.ts";
+import { JsonRefused } from "../../src/core/json-ports.ts";
+import type { JsonValue } from "../../src/core/json-ports.ts";
 import { readJson } from "../../src/http/json.ts";
 
 const read = (text: string) => readJson(Buffer.from(text, "utf8"));

@@ -9,9 +9,9 @@ import {
   decideMarkUnknown,
   decideRelease,
   type ClaimRequest,
-  type Decision,
   type StoredRecord,
 } from "../../src/core/record.ts";
+import type { Decision } from "../../src/core/decision.ts";
 
 const STATES = ["ABSENT", "INFLIGHT", "LAPSED", "COMPLETED", "UNKNOWN"] as const;
 

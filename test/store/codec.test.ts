@@ -29,6 +29,8 @@ const good = encodeRecord(completed);
 t.test("every state comes back as it went in", async (t) => {
   const records: StoredRecord[] = [
     completed,
+    { ...completed, answeredBy: "probe" },
+    { ...completed, answeredBy: "operator", response: undefined, shadow: true },
     { ...completed, response: undefined },
     { ...completed, response: { status: 200, headers: [], body: undefined } },
     { ...base, state: "in-flight", leaseUntilMs: nowMs + 31_000 },
@@ -66,7 +68,20 @@ t.test("every bit that is turned, and every cut, is noticed", async (t) => {
 });
 
 t.test("tampered values are corrupt, each of them, and the error quotes nothing", async (t) => {
-  const fields = ["completed", 3, nowMs, nowMs, nowMs, "POST", "/", "r", "", "gateway/1"];
+  const fields = [
+    "completed",
+    3,
+    nowMs,
+    nowMs,
+    nowMs,
+    "POST",
+    "/",
+    "r",
+    "",
+    "gateway/1",
+    false,
+    "",
+  ];
   /** Sealed as a store would, so that what is inside has to be judged by itself. */
   const sealed = (packed: Buffer, answer = Buffer.alloc(0), body = "", version = 3): Buffer => {
     const head = Buffer.from(good.subarray(0, 89));
@@ -96,10 +111,14 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
     "the fields of the format before": sealed(pack(fields.slice(0, 9))),
     "the format before with fields of this one": sealed(pack(fields), undefined, undefined, 2),
     "a claimer that is no text": withFields(9, null),
+    "a shadow that is neither true nor false": withFields(10, ""),
+    "answered by nobody that is known": withFields(11, "canary"),
     "a map for fields": sealed(pack({ state: "completed" })),
     "too few fields": sealed(pack(fields.slice(1))),
     "an unknown state": withFields(0, "canary"),
-    "an unknown reason": sealed(pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary", "g"])),
+    "an unknown reason": sealed(
+      pack(["unknown", 1, 1, 1, 1, "P", "/", "r", "canary", "g", false, ""]),
+    ),
     "fence 0": withFields(1, 0),
     "a fractional fence": withFields(1, 1.5),
     "a negative time": withFields(2, -1),
@@ -108,11 +127,11 @@ t.test("tampered values are corrupt, each of them, and the error quotes nothing"
     "a method that is no text": withFields(5, 7),
     "a target that is no text": withFields(6, null),
     "an answer in flight": sealed(
-      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g"]),
+      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g", false, ""]),
       Buffer.concat([sealOf(Buffer.alloc(0)), pack([200, [], 0])]),
     ),
     "a body in flight": sealed(
-      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g"]),
+      pack(["in-flight", 1, 1, 1, 1, "P", "/", "r", "", "g", false, ""]),
       Buffer.alloc(0),
       "canary",
     ),

@@ -37,6 +37,46 @@ export async function operators(t: Test, makeStore: MakeStore): Promise<void> {
     },
   );
 
+  t.test("a decision about an attempt touches no other one under its id", async (t) => {
+    const claim = claimOf();
+    const anew = { ...claim, token: hex(16) };
+    await store.claim(claim);
+    await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS, claim.token), "done");
+    t.equal(await store.resolve(claim.id, "executed", DAY_MS, claim.token), "absent");
+    await store.claim(anew);
+    t.equal(await store.resolve(claim.id, "executed", DAY_MS, claim.token), "not-unknown");
+    t.equal(await store.forget(claim.id, claim.token), "in-flight");
+    await store.markUnknown(claim.id, anew.token, "timeout", DAY_MS);
+    const before = await store.inspect(claim.id);
+    t.equal(await store.resolve(claim.id, "not-executed", DAY_MS, claim.token), "overtaken");
+    t.equal(await store.resolve(claim.id, "executed", DAY_MS, claim.token), "overtaken");
+    t.equal(await store.forget(claim.id, claim.token), "overtaken");
+    t.same(await store.inspect(claim.id), before, "nothing was written");
+    t.equal(await store.resolve(claim.id, "executed", DAY_MS, anew.token), "done");
+    t.match(await store.inspect(claim.id), { state: "completed", answeredBy: "operator" });
+    t.equal(await store.forget(claim.id, anew.token), "overtaken", "another token stands there");
+    t.equal(await store.forget(claim.id, RESOLVED_TOKEN), "done");
+  });
+
+  t.test("a shadow's record says so in every state, and who answered is kept", async (t) => {
+    const claim = claimOf({ shadow: true });
+    await store.claim(claim);
+    t.match(await store.inspect(claim.id), { state: "in-flight", shadow: true });
+    await store.markUnknown(claim.id, claim.token, "reset", DAY_MS);
+    t.match(await store.inspect(claim.id), { state: "unknown", shadow: true });
+    await store.complete(claim.id, claim.token, answerOf(), DAY_MS);
+    t.match(await store.inspect(claim.id), { shadow: true, answeredBy: "upstream" });
+    const plain = claimOf();
+    await store.claim(plain);
+    t.notOk(Object.hasOwn((await store.inspect(plain.id)) ?? {}, "shadow"));
+    await store.markUnknown(plain.id, plain.token, "reset", DAY_MS);
+    const finding = { kind: "executed", response: answerOf(), retentionMs: DAY_MS } as const;
+    const said = { ...finding, by: "operator", token: hex(16) } as const;
+    t.equal(await store.settleUnknown(plain.id, plain.token, said), "done");
+    t.match(await store.inspect(plain.id), { answeredBy: "operator", response: answerOf() });
+  });
+
   t.test("forget refuses what is in flight, and forgets the rest", async (t) => {
     const claim = claimOf();
     t.equal(await store.forget(claim.id), "absent");
@@ -53,6 +93,7 @@ export async function probes(t: Test, makeStore: MakeStore): Promise<void> {
   const found = (over: Partial<RecordedResponse> = {}) =>
     ({
       kind: "executed",
+      by: "probe",
       response: answerOf(over),
       retentionMs: DAY_MS,
       token: hex(16),

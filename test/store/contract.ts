@@ -241,9 +241,10 @@ async function time(t: Test, makeStore: MakeStore): Promise<void> {
     await pass(80);
     t.equal(await store.markUnknown(claim.id, claim.token, "timeout", DAY_MS), "done");
     const record = await store.inspect(claim.id);
-    assert(record?.state === "unknown" && before?.state === "in-flight");
+    assert(record?.state === "unknown" && before !== undefined && before.state !== "completed");
     t.equal(record.reason, "timeout");
-    t.ok(record.sinceMs > before.leaseUntilMs);
+    // On a machine that stands still for a moment the lease is over at the first look.
+    t.ok(record.sinceMs > (before.state === "in-flight" ? before.leaseUntilMs : before.sinceMs));
   });
 
   t.test("a taken-over claim is lost to the one that was paused", async (t) => {

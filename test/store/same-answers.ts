@@ -116,7 +116,13 @@ const STEPS = [
         attempt,
         kind === "not-executed"
           ? { kind }
-          : { kind, token, response: RESPONSES[n] ?? RESPONSES[0], retentionMs: durationMs },
+          : {
+              kind,
+              by: "probe",
+              token,
+              response: RESPONSES[n] ?? RESPONSES[0],
+              retentionMs: durationMs,
+            },
       ),
   ),
   step(2, "look", anyRecord, ({ at }, store, ids) => store.look(ids[at] ?? "")),

@@ -12,6 +12,7 @@
 -- ARGV[9]:   block or resend
 -- ARGV[10]:  until when it may be granted, in milliseconds on this server's clock
 -- ARGV[11]:  which process claims
+-- ARGV[12]:  shadow, or empty where the route enforces
 -- Returns:   {granted, fence}, {replay, value}, {busy, value, now}, {mismatch, value without body, now},
 --            {unknown, value, now}, {late} or {corrupt}
 
@@ -45,6 +46,6 @@ put({
   id = id, fingerprint = fingerprint, token = token,
   state = 'in-flight', fence = fence, createdAtMs = createdAtMs,
   expiresAtMs = leaseUntilMs + tonumber(ARGV[8]), changedAtMs = leaseUntilMs,
-  method = ARGV[4], target = ARGV[5], route = ARGV[6], reason = '', claimedBy = ARGV[11],
+  method = ARGV[4], target = ARGV[5], route = ARGV[6], reason = '', claimedBy = ARGV[11], shadow = ARGV[12] == 'shadow', answeredBy = '',
 })
 return { 'granted', fence }

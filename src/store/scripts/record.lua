@@ -5,8 +5,8 @@
 
 local key = KEYS[1]
 local VERSION, FIELDS_AT, SEAL_BYTES = '\3', 89, 16
--- How many fields each version that is read has: 2 knew no claimedBy, the last one now.
-local FIELDS_IN = { ['\2'] = 9, [VERSION] = 10 }
+-- How many fields each version that is read has: 2 ended with the reason.
+local FIELDS_IN = { ['\2'] = 9, [VERSION] = 12 }
 
 -- As seal.ts: the first 16 bytes of the SHA-1.
 local function seal_of(sealed)
@@ -26,6 +26,8 @@ local function whole(value, least)
 end
 
 local STATES = { ['in-flight'] = true, completed = true, unknown = true }
+local REASONS = { timeout = true, reset = true, truncated = true, crash = true }
+local ANSWERED_BY = { [''] = true, upstream = true, probe = true, operator = true }
 
 -- The record, nil where there is none, or nil and true where the value is not a record of this id.
 local function read(id)
@@ -39,8 +41,8 @@ local function read(id)
   if value:sub(sealAt + 1, sealAt + SEAL_BYTES) ~= seal_of(value:sub(1, sealAt)) then return nil, true end
   -- No seal covers a body that no answer tells of.
   if answerLength == 0 and #value > sealAt + SEAL_BYTES then return nil, true end
-  local readable, fields = pcall(cmsgpack.unpack, value:sub(FIELDS_AT + 1, FIELDS_AT + fieldsLength))
-  if not readable or type(fields) ~= 'table' or #fields ~= count then return nil, true end
+  local readable, fields, more = pcall(cmsgpack.unpack, value:sub(FIELDS_AT + 1, FIELDS_AT + fieldsLength))
+  if not readable or more ~= nil or type(fields) ~= 'table' or #fields ~= count then return nil, true end
   local record = {
     value = value,
     bodyAt = sealAt + SEAL_BYTES,
@@ -56,12 +58,16 @@ local function read(id)
     target = fields[7],
     route = fields[8],
     reason = fields[9],
-    claimedBy = count > 9 and fields[10] or '',
+    claimedBy = '',
+    shadow = false,
+    answeredBy = '',
   }
+  if count > 9 then record.claimedBy, record.shadow, record.answeredBy = fields[10], fields[11], fields[12] end
   local sound = STATES[record.state] and whole(record.fence, 1) and whole(record.createdAtMs, 0)
     and whole(record.expiresAtMs, 0) and whole(record.changedAtMs, 0) and type(record.method) == 'string'
     and type(record.target) == 'string' and type(record.route) == 'string' and type(record.reason) == 'string'
-    and type(record.claimedBy) == 'string'
+    and type(record.claimedBy) == 'string' and type(record.shadow) == 'boolean' and ANSWERED_BY[record.answeredBy]
+    and (record.state ~= 'unknown' or REASONS[record.reason])
   if not sound then return nil, true end
   return record
 end
@@ -83,7 +89,7 @@ local function put(record, answer, body)
   answer = answer or ''
   local fields = cmsgpack.pack({
     record.state, record.fence, record.createdAtMs, record.expiresAtMs, record.changedAtMs,
-    record.method, record.target, record.route, record.reason, record.claimedBy,
+    record.method, record.target, record.route, record.reason, record.claimedBy, record.shadow, record.answeredBy,
   })
   local lengths = struct.pack('>I4I4', #fields, #answer)
   local sealed = VERSION .. lengths .. record.id .. record.fingerprint .. record.token .. fields .. answer
@@ -102,7 +108,7 @@ local function complete(record, token, retentionMs, answer, body)
   local state = state_of(record, now)
   if not state or record.token ~= token then return { 'lost' } end
   if state == 'completed' then return { 'done', record.expiresAtMs } end
-  record.state, record.reason = 'completed', ''
+  record.state, record.reason, record.answeredBy = 'completed', '', 'upstream'
   record.changedAtMs, record.expiresAtMs = now, now + retentionMs
   put(record, answer, body)
   settled()
