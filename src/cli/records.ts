@@ -4,6 +4,7 @@
  */
 import { createReadStream } from "node:fs";
 import { loadConfig } from "../config/load.ts";
+import { isSuccess } from "../core/recordable.ts";
 import { documentOf, readAnswer, type Given } from "./answer.ts";
 import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
 import { bytesOf, reasonOf, Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
@@ -134,7 +135,7 @@ async function decide(
   if (!yes) {
     const record = await desk.show(id);
     const consequence = given
-      ? `Retries will get ${sizeOf(given)}, and nothing is sent.`
+      ? `Nothing is sent, and retries will get ${inWords(given)}.`
       : CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
     err(`${linesOf(record)}\n${consequence}\n`);
     if (ask === undefined) {
@@ -174,6 +175,12 @@ async function givenIn(
   return typeof given === "string" ? `${name}: ${given}` : given;
 }
 
-function sizeOf({ status, headers, body }: Given): string {
-  return `${status} with ${headers.length} header fields and a body of ${body.byteLength} bytes`;
+/** With the names of its fields, so that one that is missing is seen. */
+function inWords({ status, headers, body }: Given): string {
+  const names = headers.map(([name]) => name).join(", ");
+  const size = `${status} with a body of ${body.byteLength} bytes and `;
+  const given = `${size}${names === "" ? "no header fields" : `the header fields ${names}`}`;
+  return isSuccess(status)
+    ? given
+    : `${given}. ${status} is not 2xx, although you say that it was executed`;
 }
