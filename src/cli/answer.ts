@@ -2,7 +2,6 @@
  * An answer in a file, as `curl -i` prints it: for `records resolve ID executed --answer FILE`. Its head is read as strictly as an
  * upstream's; what belongs to the connection and the moment that it came in is left out. What may be recorded the gateway says.
  */
-import { isNamed } from "../core/fields.ts";
 import { readHead, type Framing } from "../http/answer-head.ts";
 import { endToEnd, without } from "../http/headers.ts";
 
@@ -102,7 +101,7 @@ function faultOfBody(fields: readonly Pair[], framing: Framing, body: Buffer): s
 
 function isEncoded([name, value]: Pair): boolean {
   const isPlain = /^[\t ,]*(?:identity(?:[\t ,]+|$))*$/i.test(value);
-  return isNamed(name, "content-encoding") && !isPlain;
+  return name.toLowerCase() === "content-encoding" && !isPlain;
 }
 
 /** As the records API takes it: text where that is shorter, and base64 for all other bytes. */

@@ -4,7 +4,6 @@
  */
 import { createReadStream } from "node:fs";
 import { loadConfig } from "../config/load.ts";
-import { isSuccess } from "../core/recordable.ts";
 import { documentOf, readAnswer, type Given } from "./answer.ts";
 import { readCommand, USAGE, type Asked, type Command } from "./arguments.ts";
 import { bytesOf, reasonOf, Refused, remoteDesk, type RemoteDesk, type Shown } from "./desk.ts";
@@ -180,7 +179,7 @@ function inWords({ status, headers, body }: Given): string {
   const names = headers.map(([name]) => name).join(", ");
   const size = `${status} with a body of ${body.byteLength} bytes and `;
   const given = `${size}${names === "" ? "no header fields" : `the header fields ${names}`}`;
-  return isSuccess(status)
+  return status < 300
     ? given
     : `${given}. ${status} is not 2xx, although you say that it was executed`;
 }
