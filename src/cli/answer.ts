@@ -69,14 +69,39 @@ function whole(
   bodyAt: number,
 ): Given | string {
   const body = bytes.subarray(bodyAt);
-  const isWhole = framing.kind === "length" && framing.bytes === body.length;
-  if (!isWhole && /^HTTP\/\d/.test(body.toString("latin1", 0, 8))) {
-    return "another answer stands behind the first: leave the one that retries are to get";
+  const fault = faultOfBody(fields, framing, body);
+  if (fault !== undefined) return fault;
+  return { status, headers: without(endToEnd(fields), "content-length", "date"), body };
+}
+
+/** RFC 9112 §7.1: the line that begins a chunk; where an editor has taken the carriage returns, with a last chunk at the end. */
+const CHUNK = /^[\dA-Fa-f]{1,15}[\t ]*(?:;[^\r\n]*)?(?:\r\n|\n(?:[^]*\n)?0+\n{0,2}$)/;
+/** A status line that begins a line, or one with a field behind it wherever the body before it ends. */
+const HEAD =
+  /^HTTP\/(?:1\.[01]|[23](?:\.0)?) [1-5]\d\d\b|HTTP\/(?:1\.[01]|[23](?:\.0)?) [1-5]\d\d(?: [^\r\n]*)?\r?\n[^\s:]+:/m;
+
+/** What shows that it is not the body as the upstream sent it: every client would fail on that, or get too much. */
+function faultOfBody(fields: readonly Pair[], framing: Framing, body: Buffer): string | undefined {
+  if (fields.some(isEncoded)) {
+    return "its body is encoded (Content-Encoding), or was, and curl has undone it: ask again without --compressed and without Accept-Encoding (an answer that must be encoded is given to the records API itself)";
   }
-  if (!isWhole && framing.kind === "length") {
+  if (framing.kind === "length" && framing.bytes === body.length) return undefined;
+  const text = body.toString("latin1");
+  const otherwise = `; if that is the body's own text, let its head say Content-Length: ${body.length} and no Transfer-Encoding`;
+  if (HEAD.test(text)) {
+    return `another answer stands behind the first: leave the one that retries are to get${framing.kind === "length" ? "" : otherwise}`;
+  }
+  if (framing.kind === "length") {
     return `its head says that ${framing.bytes} bytes follow, and ${body.length} do: it must be whole, and as it came (curl without --compressed)`;
   }
-  return { status, headers: without(endToEnd(fields), "content-length", "date"), body };
+  return framing.kind === "chunked" && CHUNK.test(text)
+    ? `its body begins with the size of a chunk: ask again without --raw${otherwise}`
+    : undefined;
+}
+
+function isEncoded([name, value]: Pair): boolean {
+  const isPlain = /^[\t ,]*(?:identity(?:[\t ,]+|$))*$/i.test(value);
+  return name.toLowerCase() === "content-encoding" && !isPlain;
 }
 
 /** As the records API takes it: text where that is shorter, and base64 for all other bytes. */

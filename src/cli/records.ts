@@ -142,7 +142,7 @@ async function decide(
     const consequence = record.shadow
       ? SHADOWS
       : given
-        ? `Retries will get ${sizeOf(given)}, and nothing is sent.`
+        ? `Nothing is sent, and retries will get ${inWords(given)}.`
         : CONSEQUENCES[kind === "resolve" ? command.outcome : kind];
     err(`${linesOf(record)}\n${consequence}\n`);
     if (ask === undefined) {
@@ -182,6 +182,12 @@ async function givenIn(
   return typeof given === "string" ? `${name}: ${given}` : given;
 }
 
-function sizeOf({ status, headers, body }: Given): string {
-  return `${status} with ${headers.length} header fields and a body of ${body.byteLength} bytes`;
+/** With the names of its fields, so that one that is missing is seen. */
+function inWords({ status, headers, body }: Given): string {
+  const names = headers.map(([name]) => name).join(", ");
+  const size = `${status} with a body of ${body.byteLength} bytes and `;
+  const given = `${size}${names === "" ? "no header fields" : `the header fields ${names}`}`;
+  return status < 300
+    ? given
+    : `${given}. ${status} is not 2xx, although you say that it was executed`;
 }

@@ -1,6 +1,6 @@
 /** Resolving with the answer that retries are to get: what is taken, what is refused and why, and what the log is told. */
 import t from "tap";
-import type { Policy } from "../../src/core/policy.ts";
+import type { Policy, ResourcePolicy } from "../../src/core/policy.ts";
 import { StoreFull } from "../../src/core/ports.ts";
 import type { AdminOptions } from "../../src/admin/server.ts";
 import { newPolicy } from "../support/policy.ts";
@@ -11,6 +11,14 @@ const POLICY = newPolicy({
   retention: { completedMs: 7_200_000, unknownMs: 1 },
   replay: { ...newPolicy().replay, dropHeaders: ["set-cookie"] },
 });
+const ONCE: ResourcePolicy = {
+  id: { from: "path" },
+  serialize: "wait",
+  precondition: "off",
+  put: "upsert",
+  once: true,
+  afterDelete: undefined,
+};
 const PATH = `/v1/records/${IDS.unknown}/resolve`;
 const ANSWER = { status: 201, headers: [["Content-Type", "text/plain"]], body: "paid" };
 const AUDIT = {
@@ -121,7 +129,10 @@ t.test("what no answer may say is refused with its reason before the store is as
     [executed({ ...ANSWER, status: 199 }), /200 to 599/],
     [executed({ ...ANSWER, status: 600 }), /200 to 599/],
     [executed({ ...ANSWER, status: 200.5 }), /whole number/],
-    [executed({ ...ANSWER, status: 204 }), /204 has no body/],
+    ...[204, 205, 304].map((status): readonly [Ask, RegExp] => [
+      executed({ ...ANSWER, status }),
+      new RegExp(`${status} has no body`),
+    ]),
     [field("", "a"), /field 1 has a name that is none/],
     [field("X One", "a"), /name that is none/],
     [field("X-One", `a\r\nSet-Cookie: ${CANARY}`), /field 1 has a value/],
@@ -133,6 +144,8 @@ t.test("what no answer may say is refused with its reason before the store is as
     [field("Proxy-Authenticate", "Basic"), /is proxy-authenticate/],
     [field("Idempotency-Status", "executed"), /is idempotency-status/],
     [executed({ ...ANSWER, headers: [["X-One", "a".repeat(16_384)]] }), /16384 bytes/],
+    // How many there are is judged before what stands in any of them.
+    [executed({ ...ANSWER, headers: Array.from({ length: 4097 }, () => ["", ""]) }), /16384 bytes/],
   ];
   for (const [asking, detail] of rows) {
     const answer = await ask(PATH, asking);
@@ -151,6 +164,11 @@ t.test("what the record's route does not record is 422 with its reason, and audi
     [POLICY, { ...ANSWER, status: 503 }, /respond\.release/],
     [POLICY, { ...ANSWER, status: 504 }, /respond\.unknown/],
     [POLICY, { ...ANSWER, body: "a".repeat(1025) }, /up to 1024 bytes/],
+    [
+      { ...POLICY, resource: ONCE },
+      { ...ANSWER, status: 303 },
+      /resource\.once.* not 2xx would free/,
+    ],
   ];
   for (const [policy, given, detail] of rows) {
     const { ask, desk, audits } = await startPort(t, ruledBy(policy));

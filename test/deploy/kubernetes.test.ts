@@ -336,6 +336,31 @@ t.test("the gateway's own examples are configurations that the values accept", a
   }
 });
 
+t.test("below another chart, a condition has it or leaves it out", async (t) => {
+  const dir = t.testdir({
+    charts: { gateway: t.fixture("symlink", CHART) },
+    "Chart.yaml": stringify({
+      ...{ apiVersion: "v2", name: "shop", version: "1.0.0" },
+      dependencies: [
+        {
+          name: "idempotency-gateway",
+          version: "*",
+          alias: "gateway",
+          condition: "gateway.enabled",
+        },
+      ],
+    }),
+  });
+  const render = async (enabled: unknown) => {
+    const gateway = { enabled, config: { upstream: { url: "http://shop:3000" } } };
+    writeFileSync(join(dir, "values.yaml"), stringify({ gateway }));
+    return manifests((await tool("helm", "template", "shop", dir)).stdout);
+  };
+  t.match(one(await render(true), "Deployment").metadata.name, /^shop-/);
+  t.same(await render(false), []);
+  await t.rejects(render("perhaps"), /enabled.*boolean/);
+});
+
 t.test("the chart's copies of rules and dashboard are copies", async (t) => {
   const files = join(CHART, "files");
   t.same(readdirSync(files).toSorted(), ["idempotency-gateway.json", "rules.yaml"]);

@@ -7,6 +7,7 @@ import type { Test } from "tap";
 import type { Answer } from "../support/client.ts";
 import { STORES, tempDir } from "../support/gateway.ts";
 import { checkOwn, checkRefusal } from "../support/problem.ts";
+import { until } from "../support/redis-server.ts";
 import { answerByNumber, DAY_MS, newKey, startScene, TARGET, type Scene } from "../support/scene.ts"; // prettier-ignore
 
 const root = t;
@@ -129,6 +130,32 @@ for (const store of ["embedded", "redis"] as const) {
     t.equal((await scene.ask({ key })).header("Idempotency-Status"), "outcome-unknown");
     t.equal((await resolve(scene, id, '{"outcome":"executed"}')).status, 200);
     t.equal((await scene.ask({ key })).header("Idempotency-Status"), "not-replayable");
+    t.equal(scene.upstream.count(), 1);
+  });
+
+  t.test(`${store}: no answer by hand frees what the first write owns`, async (t) => {
+    const resource = { id: { pointers: ["/slot"] }, once: true, serialize: "reject" };
+    const scene = await startScene(t, root, store, {
+      upstream: { timeout: "300ms", connectTimeout: "300ms" },
+      store: { timeout: "500ms", lease: "4300ms" },
+      routes: [{ name: "slots", match: { methods: ["POST"], path: TARGET }, resource }],
+    });
+    const [key, body] = [newKey(), '{"slot":"19:00"}'];
+    scene.upstream.respond((_call, req) => void req.socket.resetAndDestroy());
+    const id = (await scene.ask({ key, body })).header("Idempotency-Record") ?? "";
+    answerByNumber(scene.upstream);
+    const other = async () => (await scene.ask({ key: newKey(), body })).json()["code"];
+    // The upstream may still be at it for as long as the lock's lease.
+    await until(async () => (await other()) !== "resource-locked");
+
+    const answer = { status: 303, headers: [["Location", "/v1/charges/7"]], body: "" };
+    const elsewhere = await resolve(scene, id, JSON.stringify({ outcome: "executed", answer }));
+    t.match(elsewhere.json(), { status: 422, code: "answer-not-recordable", detail: /once/ });
+    t.equal(await other(), "outcome-unknown", "nobody else's");
+    t.equal((await resolve(scene, id, PAID_BY_HAND)).status, 200);
+    t.equal(await other(), "conflict", "taken");
+    const retry = await scene.ask({ key, body });
+    t.same([retry.status, retry.header("Idempotency-Status")], [202, "replayed"]);
     t.equal(scene.upstream.count(), 1);
   });
 }
