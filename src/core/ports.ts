@@ -280,6 +280,8 @@ export interface ExchangeReport {
   readonly repeatedAfterMs?: number | undefined;
   readonly status: number;
   readonly recordId?: string | undefined;
+  /** What was told has become the answer of this record with this exchange. */
+  readonly recorded?: boolean | undefined;
   readonly fence?: number | undefined;
   readonly durationMs: number;
   readonly claimMs?: number | undefined;
