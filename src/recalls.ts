@@ -54,7 +54,7 @@ export class Recalls {
 
   /** What it knew has ended with it, so it is not silent. */
   ended(worker: number): void {
-    for (const { missing, settle } of [...this.#open.values()]) {
+    for (const { missing, settle } of this.#open.values()) {
       if (missing.delete(worker) && missing.size === 0) settle();
     }
   }
