@@ -167,7 +167,7 @@ function silent(count: number): Step {
   return {
     tone: "open",
     what: count === 1 ? "One process did not answer" : `${count} processes did not answer`,
-    detail: "Whether more replays are known there is not told.",
+    detail: "Replays that are known there are missing above.",
   };
 }
 
