@@ -5,11 +5,12 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import type { ServingProcess } from "./admin/configuration.ts";
-import type { Replayed } from "./admin/records.ts";
+import type { Recollection, Replayed } from "./admin/records.ts";
 import type { GatewayConfig } from "./config/schema.ts";
 import type { UnknownOutcome } from "./core/outcome.ts";
 import type { Address } from "./gateway.ts";
 import type { Log } from "./observe/log.ts";
+import { Recalls } from "./recalls.ts";
 import type { Edition } from "./reload.ts";
 
 export type ToWorker =
@@ -46,10 +47,9 @@ export type ToPrimary =
     };
 
 type Reply = Extract<ToPrimary, { version: number }>;
-type Recalled = Extract<ToPrimary, { type: "replayed" }>;
 
 const RESPAWN_PAUSE_MS = 1000;
-/** A worker that says nothing for so long takes no requests either. */
+/** For changes: a worker that says nothing for so long takes no requests either. */
 const REPLY_TIMEOUT_MS = 5000;
 
 export class Crew {
@@ -64,7 +64,7 @@ export class Crew {
   #stopBoundMs: number;
   #stopping = false;
   #lookedBack = false;
-  #questions = 0;
+  readonly #recalls = new Recalls();
   readonly #unknown: (outcome: UnknownOutcome) => void;
 
   constructor(
@@ -134,17 +134,12 @@ export class Crew {
     return [];
   }
 
-  /** What each worker has told of it; one that is silent or gone tells nothing. */
-  async replaysOf(id: string): Promise<readonly Replayed[]> {
-    const question = (this.#questions += 1);
-    const isReply = (message: ToPrimary): message is Recalled =>
-      message.type === "replayed" && message.question === question;
+  replaysOf(id: string): Promise<Recollection> {
     // One that has not listened yet has replayed nothing, and may not hear the question.
-    const workers = [...this.#told.keys()].filter((worker) => this.#listening.has(worker.id));
-    const replies = await Promise.all(
-      workers.map((worker) => askFor(worker, { type: "replays", question, id }, isReply)),
-    );
-    return replies.flatMap((reply) => (typeof reply === "string" ? [] : reply.told));
+    return this.#recalls.ask([...this.#listening], (worker, question) => {
+      const asked = cluster.workers?.[worker];
+      if (asked !== undefined) tell(asked, { type: "replays", question, id });
+    });
   }
 
   async stop(): Promise<void> {
@@ -193,9 +188,13 @@ export class Crew {
         if (message.type === "failed") reject(new Error(message.reason));
         if (message.type === "settled") passOn(worker, message.id);
         if (message.type === "unknown") this.#unknown(message.outcome);
+        if (message.type === "replayed") {
+          this.#recalls.answered(worker.id, message.question, message.told);
+        }
       });
       worker.on("exit", (code, signal) => {
         this.#told.delete(worker);
+        this.#recalls.ended(worker.id);
         // One that has listened is replaced; one that never did ends the start, or is told by who asked for it.
         if (this.#listening.delete(worker.id)) this.#replace(worker, signal ?? String(code));
         reject(new Error("a worker ended before it listened"));
@@ -248,13 +247,13 @@ function tell(worker: Worker, message: ToWorker): void {
   if (worker.isConnected()) worker.send(message, () => undefined);
 }
 
-function askFor<Wanted extends ToPrimary>(
+function askFor(
   worker: Worker,
   message: ToWorker,
-  isReply: (message: ToPrimary) => message is Wanted,
-): Promise<Wanted | "silent" | "gone"> {
+  isReply: (message: ToPrimary) => message is Reply,
+): Promise<Reply | "silent" | "gone"> {
   return new Promise((resolve) => {
-    const settle = (reply: Wanted | "silent" | "gone"): void => {
+    const settle = (reply: Reply | "silent" | "gone"): void => {
       clearTimeout(timer);
       worker.off("message", onMessage);
       worker.off("exit", onExit);

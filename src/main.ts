@@ -123,7 +123,7 @@ async function runAlone(config: GatewayConfig, file: string, log: Log): Promise<
     log,
     exposition: async () => behind(await metrics.exposition(), reloads, notifier),
     unready: () => (state === "ready" ? [] : [state]),
-    replaysOf: async (id) => replays.of(id),
+    replaysOf: async (id) => ({ told: replays.of(id), silent: 0 }),
     configuring: reloader,
   });
   const stopping = stopSignal(log);

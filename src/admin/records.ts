@@ -56,6 +56,13 @@ export interface Replayed {
   readonly lastAtMs: number;
 }
 
+/** What the processes of this gateway know of one record's replays. */
+export interface Recollection {
+  readonly told: readonly Replayed[];
+  /** How many did not say in time what they know. */
+  readonly silent: number;
+}
+
 /** `GET /v1/records/:id`. */
 export async function showRecord(
   {
@@ -63,16 +70,20 @@ export async function showRecord(
     replaysOf,
   }: {
     readonly desk: RecordDesk;
-    readonly replaysOf: (id: string) => Promise<readonly Replayed[]>;
+    readonly replaysOf: (id: string) => Promise<Recollection>;
   },
   id: string,
 ): Promise<AdminReply> {
   const record = await desk.inspect(id);
   if (record === undefined) return absent();
-  const replays = (await replaysOf(id)).map(({ by, count, lastAtMs }) => {
+  const view = viewOf(summarise(record));
+  // Nothing else can be told again.
+  if (record.state !== "completed") return json(200, view);
+  const { told, silent } = await replaysOf(id);
+  const replays = told.map(({ by, count, lastAtMs }) => {
     return { by, count, last: rfc3339(lastAtMs) };
   });
-  return json(200, { ...viewOf(summarise(record)), replays });
+  return json(200, { ...view, replays, ...(silent > 0 && { silentProcesses: silent }) });
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   forgetRecord,
   isRecordId,
   listRecords,
-  type Replayed,
+  type Recollection,
   showRecord,
 } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
@@ -27,7 +27,7 @@ export interface AdminOptions extends OverviewOptions, AnswerTerms {
   readonly token: string;
   readonly desk: RecordDesk & ResolvingDesk;
   /** What the processes of this gateway know of a record's replays; never rejects. */
-  readonly replaysOf: (id: string) => Promise<readonly Replayed[]>;
+  readonly replaysOf: (id: string) => Promise<Recollection>;
   /** Where the build has put the console; ends with a slash. */
   readonly consoleDir: URL;
   /** Why no traffic should come here now (draining, the store); empty when ready. Told to whoever asks `/readyz`. */

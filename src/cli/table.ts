@@ -26,15 +26,22 @@ export function linesOf(record: Shown): string {
   const members = Object.entries(record);
   const width = Math.max(...members.map(([name]) => name.length));
   return members
-    .map(([name, value]) => `${printable(name).padEnd(width)}  ${valueOf(name, value)}\n`)
+    .map(([name, value]) => `${printable(name).padEnd(width)}  ${valueOf(name, value, record)}\n`)
     .join("");
 }
 
-/** Replays in words; everything else, and what is no such list, as it is. */
-function valueOf(name: string, value: unknown): string {
+/** Replays in words, and who did not tell of theirs; everything else, and what is not of that form, as it is. */
+function valueOf(name: string, value: unknown, { silentProcesses = 0 }: Shown): string {
+  if (name === "silentProcesses" && typeof value === "number") {
+    return `${value}; what ${value === 1 ? "it has" : "they have"} replayed is not told here`;
+  }
   const replays = name === "replays" ? REPLAYS.safeParse(value) : undefined;
   if (replays?.success !== true) return printable(value);
-  if (replays.data.length === 0) return "none that this gateway's processes know of";
+  if (replays.data.length === 0) {
+    return silentProcesses === 0
+      ? "none that this gateway's processes know of"
+      : "none that those of this gateway's processes know of that answered";
+  }
   return replays.data
     .map(({ by, count, last }) => printable(`${count} by ${by}, last ${last}`))
     .join("; ");

@@ -68,7 +68,8 @@ function stepsOf(record: RecordStory): readonly Step[] {
     claimed(record),
     ...(record.fence > 1 ? [again(record)] : []),
     ...outcome(record),
-    ...record.replays.map(replayed),
+    ...(record.replays ?? []).map(replayed),
+    ...(record.silentProcesses === undefined ? [] : [silent(record.silentProcesses)]),
     end(record),
   ];
 }
@@ -163,12 +164,20 @@ function answered(record: RecordView): Step {
   };
 }
 
-function replayed({ by: process, count, last }: RecordStory["replays"][number]): Step {
+function replayed({ by: process, count, last }: NonNullable<RecordStory["replays"]>[number]): Step {
   return {
     tone: "done",
     what: count === 1 ? "Replayed once" : `Replayed ${count} times, the last time`,
     at: last,
     detail: `${by(process)}Counted since that process began.`,
+  };
+}
+
+function silent(count: number): Step {
+  return {
+    tone: "open",
+    what: count === 1 ? "One process did not answer" : `${count} processes did not answer`,
+    detail: "Replays that are known there are missing above.",
   };
 }
 

@@ -85,12 +85,14 @@ export interface RecordView {
 
 /** `GET /v1/records/:id`. */
 export interface RecordStory extends RecordView {
-  /** By the processes of this gateway, since each began. */
-  readonly replays: readonly {
+  /** By the processes of this gateway, since each began. Of a completed record. */
+  readonly replays?: readonly {
     readonly by: string;
     readonly count: number;
     readonly last: string;
   }[];
+  /** How many of them did not say in time; left out where all did. */
+  readonly silentProcesses?: number;
 }
 
 /** `GET /v1/records`. */

@@ -246,23 +246,23 @@ export interface Clock {
 /** 128 fresh random bits, as 32 hex digits. */
 export type NewToken = () => string;
 
-/** What one exchange came to; becomes one log line and its metrics. Durations in milliseconds. */
+/** What one exchange came to; becomes one log line and its metrics. Durations in milliseconds, the path without its query. */
 export interface ExchangeReport {
   readonly route: string;
   readonly method: string;
-  /** Without the query. */
   readonly path: string;
   readonly outcome: Outcome;
   /** What a shadow route would have answered. */
   readonly wouldBe?: Outcome | undefined;
   /** Of a request without a key, where its route looks for duplicates: a digest of caller, route and fingerprint. */
   readonly keylessId?: string | undefined;
-  /** How many like it have come before, each within the window of the one before; 0: it is the first. */
+  /** How many like it have come before, each within the window of the one before, and how long ago the last of them. */
   readonly repeats?: number | undefined;
-  /** How long ago the last of them came. */
   readonly repeatedAfterMs?: number | undefined;
   readonly status: number;
   readonly recordId?: string | undefined;
+  /** What was told has become the answer of this record with this exchange. */
+  readonly recorded?: boolean | undefined;
   readonly fence?: number | undefined;
   readonly durationMs: number;
   readonly claimMs?: number | undefined;

@@ -59,6 +59,7 @@ export async function exchange(
       repeatedAfterMs: facts.sight?.repeatedAfterMs,
       status,
       recordId: facts.recordId,
+      recorded: facts.recorded,
       fence: facts.fence,
       durationMs: (facts.endedMs ?? deps.clock.monotonicMs()) - startedMs,
       claimMs: facts.claimMs,
@@ -191,6 +192,7 @@ async function execute(
   const settleStep = deps.trace?.step("settle");
   const settled = await settle(guarded, owned, admitted.policy, deps);
   settleStep?.end({ result: settled.kind });
+  facts.recorded = settled.kind === "recorded";
   if (settled.kind === "lost") linkTo(settled.record, deps.trace);
   if (UNSETTLED.has(settled.kind)) watchFor(admitted, owned, deps);
   facts.settleMs = deps.clock.monotonicMs() - settling;

@@ -5,7 +5,7 @@ import type { Sight } from "./sights.ts";
 /** One object, filled: copies cost 20 us a request. */
 export type Facts = {
   -readonly [
-    Fact in "recordId" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause"
+    Fact in "recordId" | "recorded" | "fence" | "claimMs" | "upstreamMs" | "settleMs" | "cause"
   ]: ExchangeReport[Fact];
 } & {
   /** Of a request without a key whose duplicates are looked for. */
@@ -17,6 +17,7 @@ export type Facts = {
 export function newFacts(): Facts {
   return {
     recordId: undefined,
+    recorded: undefined,
     fence: undefined,
     claimMs: undefined,
     upstreamMs: undefined,

@@ -21,8 +21,10 @@ export function observing(
     finished(report) {
       metrics.finished(report);
       log.exchange(report);
-      if (report.outcome === "replayed" && report.recordId !== undefined) {
-        replays?.replayed(report.recordId);
+      const { outcome, recordId, recorded } = report;
+      // Who deletes what is gone already is told so by what is remembered of the resource, and its own record is new.
+      if (outcome === "replayed" && recordId !== undefined && recorded !== true) {
+        replays?.replayed(recordId);
       }
     },
     lostWrite: (operation) => metrics.lostWrite(operation),

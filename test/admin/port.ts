@@ -44,7 +44,7 @@ export const STANDING = {
   newToken: () => "e".repeat(32),
   showAnswers: () => false,
   looked: () => undefined,
-  replaysOf: async () => [],
+  replaysOf: async () => ({ told: [], silent: 0 }),
 } satisfies Partial<AdminOptions>;
 
 export async function startPort(t: Test, over: Partial<AdminOptions> = {}): Promise<Port> {

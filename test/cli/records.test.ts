@@ -11,7 +11,7 @@ import t, { type Test } from "tap";
 import { documentOf, readAnswer } from "../../src/cli/answer.ts";
 import { progressOf } from "../../src/cli/progress.ts";
 import { runRecords, type Terminal } from "../../src/cli/records.ts";
-import { ago, tableOf } from "../../src/cli/table.ts";
+import { ago, linesOf, tableOf } from "../../src/cli/table.ts";
 import { call } from "../support/client.ts";
 import { damageRecord } from "../support/damage.ts";
 import { configured, spawnGateway } from "../support/gateway-process.ts";
@@ -88,7 +88,9 @@ t.test("an unknown outcome is found, shown and resolved; then its retry executes
   t.match(head, /^ID +STATE +ROUTE +METHOD +PATH +CREATED +MORE$/u);
   t.match(line, new RegExp(`^${id} +unknown +lost +POST +/lost/1 +\\d s ago +reset$`, "u"));
   t.equal(end, "");
-  t.match(await records(["show", id]), { code: 0, out: /^state +unknown$/mu });
+  const shown = await records(["show", id]);
+  t.match(shown, { code: 0, out: /^state +unknown$/mu });
+  t.notMatch(shown.out, /replays/u, "of no answer");
 
   const unconfirmed = await records(["resolve", id, "not-executed"]);
   t.match(unconfirmed, { code: 1, err: /next request with its key will be sent[^]*--yes/u });
@@ -397,6 +399,31 @@ t.test("nothing that came with a request is obeyed by a terminal", async (t) => 
     "2 h ago",
     "2 d ago",
   ]);
+});
+
+t.test("that a process did not say what it has replayed is said in words", (t) => {
+  const record = {
+    id: "1",
+    state: "completed",
+    route: "r",
+    method: "POST",
+    path: "/",
+    createdAt: "",
+  };
+  const lines = (replays: readonly object[], silentProcesses: unknown) =>
+    linesOf({ ...record, replays, silentProcesses })
+      .split("\n")
+      .slice(-3, -1);
+  t.match(lines([], 1), [
+    /^replays +none that those of this gateway's processes know of that answered$/u,
+    /^silentProcesses +1; what it has replayed is not told here$/u,
+  ]);
+  t.match(lines([{ by: "vm/1", count: 2, last: "then" }], 2), [
+    /^replays +2 by vm\/1, last then$/u,
+    /^silentProcesses +2; what they have replayed is not told here$/u,
+  ]);
+  t.match(lines([], "\u001b[2J"), [/that answered$/u, /^silentProcesses +\?\[2J$/u]);
+  t.end();
 });
 
 t.test("an answer that no gateway gives is not believed, and not obeyed", async (t) => {

@@ -94,6 +94,15 @@ export async function signIn(page: Page, stage: Stage): Promise<void> {
   await page.getByText("ready", { exact: true }).waitFor();
 }
 
+/** From now on the page is told of this record as it is where so many of the gateway's processes are silent. */
+export async function silence(page: Page, id: string, silentProcesses: number): Promise<void> {
+  await page.route(`**/v1/records/${id}`, async (route) => {
+    const response = await route.fetch();
+    const record = (await response.json()) as Readonly<Record<string, unknown>>;
+    await route.fulfill({ response, json: { ...record, silentProcesses } });
+  });
+}
+
 /** The upstream of a request ends in the middle of it, and another one takes its place. Resolves with the record's id. */
 export async function killMidCall(
   t: Test,

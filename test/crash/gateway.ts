@@ -96,7 +96,7 @@ const operating = createOperating(config, {
   log,
   exposition: () => metrics.exposition(),
   unready: () => [],
-  replaysOf: async (id) => replays.of(id),
+  replaysOf: async (id) => ({ told: replays.of(id), silent: 0 }),
 });
 const stopping = stopSignal(log);
 announce(log, config, file, await serving.start(), await operating.start());

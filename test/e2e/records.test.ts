@@ -303,3 +303,24 @@ for (const store of STORES) {
     t.equal(scene.upstream.count(), 2);
   });
 }
+
+t.test(
+  "a DELETE that is told what is remembered replays no record, and its retry does",
+  async (t) => {
+    const resource = { id: "path", afterDelete: { remember: "1h", delete: "replay" } };
+    const match = { methods: ["DELETE"], path: "/things/:id" };
+    const scene = await startScene(t, root, "embedded", {
+      routes: [{ name: "things", match, resource }],
+    });
+    const remove = async (key: string) => {
+      const answer = await scene.ask({ key, method: "DELETE", target: "/things/1", body: null });
+      const record = await scene.record(answer.header("Idempotency-Record") ?? "");
+      return [answer.header("Idempotency-Status"), record?.["fence"], record?.["replays"]];
+    };
+    const key = newKey();
+    t.same(await remove(newKey()), ["executed", 1, []]);
+    t.same(await remove(key), ["replayed", 1, []]);
+    t.match(await remove(key), ["replayed", 1, [{ count: 1 }]]);
+    t.equal(scene.upstream.count(), 1);
+  },
+);

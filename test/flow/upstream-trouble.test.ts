@@ -218,6 +218,7 @@ t.test(
     release();
     const firstTold = await overtaken(line, first);
     t.same([firstTold.text, firstTold.report.outcome], ["second", "replayed"]);
+    t.equal(firstTold.report.recorded, false, "what was told is another attempt's");
     t.same(log, ["cancelled"]);
   },
 );

@@ -64,6 +64,43 @@ t.test("no client waits for a worker that dies before it has its connection", as
   q.equal(upstream.count(), 20, "upstream calls");
 });
 
+t.test("a worker that is stopped holds no look at a record up, and is counted in it", async (q) => {
+  const upstream = await startUpstream(q, { answer: { status: 201 } });
+  const start = await gatewayOn(t, q, "embedded", upstream);
+  const gateway = await start("--workers", "2");
+  const [one, two] = await connections(q, gateway);
+  const first = await post(gateway, "a", { agent: one! });
+  for (const agent of [one!, two!]) {
+    const again = await post(gateway, "a", { agent });
+    q.equal(again.header("idempotency-status"), "replayed");
+  }
+  const look = async () => {
+    const id = first.header("idempotency-record") ?? "";
+    const { replays, silentProcesses } = (await call(`${gateway.admin}/v1/records/${id}`)).json();
+    return { replays: replays as readonly object[], silentProcesses };
+  };
+  const [stopped, other] = (await gateway.lines(2, listening)).map(({ pid }) => Number(pid));
+  process.kill(stopped!, "SIGSTOP");
+  const sinceMs = performance.now();
+  const by = `${hostname()}/${other}`;
+  for (const { replays, silentProcesses } of await Promise.all(Array.from({ length: 40 }, look))) {
+    q.match(replays, [{ by, count: 1 }]);
+    q.same([replays.length, silentProcesses], [1, 1]);
+  }
+  q.ok(performance.now() - sinceMs < 4000, "a second, and what 40 requests take");
+
+  process.kill(stopped!, "SIGCONT");
+  const both = await ask(look, ({ silentProcesses }) => silentProcesses === undefined);
+  q.equal(both.replays.length, 2, "what comes late is not counted as of another question");
+  process.kill(stopped!, "SIGSTOP");
+  const last = look();
+  process.kill(stopped!, "SIGKILL");
+  q.match(await last, { replays: [{ by, count: 1 }], silentProcesses: undefined }, "it has ended");
+  q.equal(await gateway.end("SIGTERM"), 0);
+  q.notMatch(gateway.stderr.join("\n"), /MaxListenersExceededWarning/);
+  q.equal(upstream.count(), 1, "upstream calls");
+});
+
 for (const store of LASTING) {
   t.test(
     `${store}: one worker executes, the other replays, and the metrics are sums`,

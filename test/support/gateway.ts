@@ -140,7 +140,7 @@ async function run(
     log: logger,
     exposition: () => metrics.exposition(),
     unready: () => [],
-    replaysOf: async (id) => replays.of(id),
+    replaysOf: async (id) => ({ told: replays.of(id), silent: 0 }),
   });
   await ready(store);
   const at = await serving.start();
