@@ -1,15 +1,14 @@
-/** What the decisions about a record come to. The stores carry them out inside their transactions. */
-import type { StoredRecord } from "./record.ts";
+/** What the decisions about something stored come to. The stores carry them out inside their transactions. */
 
-/** What a decision wants done with the stored record: `keep` it as it is, `put` a new one, or `delete` it. */
-type Change =
+/** What a decision wants done with what is stored: `keep` it as it is, `put` a new one, or `delete` it. */
+type Change<Stored> =
   | { readonly kind: "keep" }
-  | { readonly kind: "put"; readonly record: StoredRecord }
+  | { readonly kind: "put"; readonly record: Stored }
   | { readonly kind: "delete" };
 
-export const KEEP: Change = { kind: "keep" };
+export const KEEP = { kind: "keep" } as const;
 
-export interface Decision<Answer> {
+export interface DecisionOn<Stored, Answer> {
   readonly answer: Answer;
-  readonly change: Change;
+  readonly change: Change<Stored>;
 }

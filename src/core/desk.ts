@@ -5,8 +5,7 @@
 import { Digest } from "./digest.ts";
 import { asOf, baseOf } from "./record.ts";
 import { KEEP } from "./decision.ts";
-import type { CompletedRecord, StoredRecord } from "./record.ts";
-import type { Decision } from "./decision.ts";
+import type { CompletedRecord, Decision, StoredRecord } from "./record.ts";
 
 /** What an operator found out about an unknown outcome. */
 export type Resolution = "executed" | "not-executed";

@@ -10,12 +10,12 @@ import { asOf, baseOf } from "./record.ts";
 import { KEEP } from "./decision.ts";
 import type {
   CompletedRecord,
+  Decision,
   RecordedResponse,
   StoredRecord,
   UnknownRecord,
   WriteAnswer,
 } from "./record.ts";
-import type { Decision } from "./decision.ts";
 
 /**
  * DANGER: between the question and this an operator may have decided, the owner may have completed, or the key may have been

@@ -9,7 +9,7 @@
  * Pure: the store's clock arrives as `nowMs`, nothing is read or written here. The memory and the embedded store run
  * these functions inside their transactions; the Redis scripts say the same in Lua and are held to it by one suite.
  */
-import { KEEP, type Decision } from "./decision.ts";
+import { KEEP, type DecisionOn } from "./decision.ts";
 
 /** One header field as it stood on the wire: name in its original case, value with each byte as one char (latin1). */
 export type HeaderPair = readonly [name: string, value: string];
@@ -126,6 +126,8 @@ export type WriteAnswer = "done" | "lost";
 export type CompleteAnswer =
   | { readonly kind: "done"; readonly expiresAtMs: number }
   | { readonly kind: "lost" };
+
+export type Decision<Answer> = DecisionOn<StoredRecord, Answer>;
 
 /**
  * The record as it stands at `nowMs`: forgotten once its time is over, and *unknown* once the lease of an in-flight

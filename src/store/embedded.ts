@@ -12,8 +12,7 @@ import { StoreUnavailable } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import { decideSettleUnknown } from "../core/probe.ts";
 import type { Finding } from "../core/probe-ports.ts";
-import type { StoredRecord } from "../core/record.ts";
-import type { Decision } from "../core/decision.ts";
+import type { Decision, StoredRecord } from "../core/record.ts";
 import { decideClaim, decideComplete, decideMarkUnknown, decideRelease } from "../core/record.ts";
 import { decodeBare, decodeRecord } from "./codec.ts";
 import { within } from "./deadline.ts";
@@ -135,8 +134,7 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
         roomFor(finding),
       ),
     list: (query) => read(() => listPage(records, query, now(), keyring)),
-    forget: (id, attempt) =>
-      change(id, (stored, nowMs) => decideForget(stored, nowMs, attempt), undefined, decodeBare),
+    forget: (id, attempt) => change(id, forgetting(attempt), undefined, decodeBare),
     resolve: (id, outcome, retentionMs, attempt) =>
       change(id, (stored, nowMs) => decideResolve(stored, outcome, retentionMs, nowMs, attempt)),
     ...embeddedCells({ tables: databases.cells, transact, read, now }),
@@ -153,6 +151,10 @@ export function createEmbeddedStore(options: EmbeddedStoreOptions): Store {
     return closeInTime(env, timeoutMs);
   }
 }
+
+const forgetting =
+  (attempt: string | undefined) => (stored: StoredRecord | undefined, nowMs: number) =>
+    decideForget(stored, nowMs, attempt);
 
 /** A stuck writer must not hold a stop up: what was acknowledged is on disk already. */
 async function closeInTime(env: RootDatabase<Buffer, string>, timeoutMs: number): Promise<void> {

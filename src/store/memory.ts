@@ -5,8 +5,7 @@
 import type { ListPage, ListQuery, SettleWatch, Store } from "../core/ports.ts";
 import { decideForget, decideResolve } from "../core/desk.ts";
 import { decideSettleUnknown } from "../core/probe.ts";
-import type { RecordedResponse, StoredRecord } from "../core/record.ts";
-import type { Decision } from "../core/decision.ts";
+import type { Decision, RecordedResponse, StoredRecord } from "../core/record.ts";
 import {
   asOf,
   decideClaim,

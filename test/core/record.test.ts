@@ -12,7 +12,7 @@ import {
   summarise,
 } from "../../src/core/record.ts";
 import type { ClaimRequest, RecordedResponse, StoredRecord } from "../../src/core/record.ts";
-import type { Decision } from "../../src/core/decision.ts";
+import type { Decision } from "../../src/core/record.ts";
 
 const NOW = 1_000_000;
 const MINE = "a".repeat(32);

@@ -277,6 +277,32 @@ for (const store of STORES) {
     },
   );
 
+  t.test(`${store}: a decision about an attempt is not taken for the next one's`, async (t) => {
+    const scene = await startScene(t, root, store);
+    const key = newKey();
+    const id = await loseOne(t, scene, key);
+    const seen = { attempt: (await scene.record(id))?.["attempt"] };
+    const decide = (decision: object) =>
+      resolve(scene, id, JSON.stringify({ ...decision, ...seen }));
+    t.equal((await decide({ outcome: "not-executed" })).status, 200, "the one who is quicker");
+    await loseOne(t, scene, key);
+    t.equal(scene.upstream.count(), 2);
+    const answer = { status: 201, headers: [], body: "of the first" };
+    for (const late of [
+      { outcome: "not-executed" },
+      { outcome: "executed" },
+      { outcome: "executed", answer },
+    ]) {
+      const told = await decide(late);
+      t.match([told.status, told.json()["code"]], [409, "record-overtaken"]);
+    }
+    const query = `attempt=${String(seen.attempt)}`;
+    const forgotten = await scene.admin(`/v1/records/${id}?${query}`, { method: "DELETE" });
+    t.match([forgotten.status, forgotten.json()["code"]], [409, "record-overtaken"]);
+    t.equal((await scene.ask({ key })).header("Idempotency-Status"), "outcome-unknown");
+    t.equal(scene.upstream.count(), 2, "nothing more was sent");
+  });
+
   t.test(`${store}: the operators' port is not reached through the traffic's`, async (t) => {
     const scene = await startScene(t, root, store);
     for (const target of ["/v1/records", "/metrics", "/livez", "/readyz"]) {

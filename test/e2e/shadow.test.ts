@@ -4,6 +4,7 @@ import http from "node:http";
 import t from "tap";
 import type { Answer } from "../support/client.ts";
 import { STORES } from "../support/gateway.ts";
+import { until } from "../support/redis-server.ts";
 import { BODY, newKey, startScene, TARGET, type Ask } from "../support/scene.ts";
 import { startBreakableScene } from "../support/trouble.ts";
 import { writeAnswer } from "../support/upstream.ts";
@@ -203,6 +204,30 @@ for (const store of STORES) {
     t.equal(scene.upstream.count(), 2);
   });
 }
+
+t.test("a shadow's unknown outcome is listed as such, and takes no answer by hand", async (t) => {
+  const scene = await startScene(t, root, "embedded", { defaults: { mode: "shadow" } });
+  const key = newKey();
+  scene.upstream.respond((_call, _req, res) => writeAnswer(res, { status: 504 }));
+  t.equal((await scene.ask({ key })).status, 504);
+  const unknown = async () => (await scene.admin("/v1/records?state=unknown")).json()["records"];
+  let listed: readonly { readonly id: string }[] = [];
+  await until(async () => (listed = (await unknown()) as typeof listed).length === 1);
+  const id = listed[0]?.id ?? "";
+  t.match(await scene.record(id), { shadow: true });
+  const decide = (document: object) =>
+    scene.admin(`/v1/records/${id}/resolve`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(document),
+    });
+  const answer = { status: 201, headers: [], body: "paid" };
+  const refused = await decide({ outcome: "executed", answer });
+  t.match(refused.json(), { status: 422, detail: /shadow/ });
+  t.equal((await decide({ outcome: "executed" })).status, 200);
+  t.match(await scene.record(id), { shadow: true, answeredBy: "operator" });
+  t.equal(scene.upstream.count(), 1);
+});
 
 t.test("a shadow passes an upload on as it comes, and still sees it whole", async (t) => {
   const scene = await startScene(t, root, "memory", { defaults: { mode: "shadow" } });

@@ -11,7 +11,7 @@ import {
   type ClaimRequest,
   type StoredRecord,
 } from "../../src/core/record.ts";
-import type { Decision } from "../../src/core/decision.ts";
+import type { Decision } from "../../src/core/record.ts";
 
 const STATES = ["ABSENT", "INFLIGHT", "LAPSED", "COMPLETED", "UNKNOWN"] as const;
 
