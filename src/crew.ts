@@ -158,13 +158,10 @@ export class Crew {
     );
   }
 
-  #askAll(message: Extract<ToWorker, { edition: Edition }>, version: number) {
-    const wanted = message.type === "adopt" ? ["adopted"] : ["prepared", "unprepared"];
-    const isReply = (reply: ToPrimary): reply is Reply =>
-      "version" in reply && reply.version === version && wanted.includes(reply.type);
+  #askAll(message: ToWorker, version: number) {
     return Promise.all(
       [...this.#told.keys()].map(async (worker) => {
-        return { worker, reply: await askFor(worker, message, isReply) };
+        return { worker, reply: await askFor(worker, message, version) };
       }),
     );
   }
@@ -250,7 +247,7 @@ function tell(worker: Worker, message: ToWorker): void {
 function askFor(
   worker: Worker,
   message: ToWorker,
-  isReply: (message: ToPrimary) => message is Reply,
+  version: number,
 ): Promise<Reply | "silent" | "gone"> {
   return new Promise((resolve) => {
     const settle = (reply: Reply | "silent" | "gone"): void => {
@@ -259,8 +256,9 @@ function askFor(
       worker.off("exit", onExit);
       resolve(reply);
     };
+    const wanted = message.type === "adopt" ? ["adopted"] : ["prepared", "unprepared"];
     const onMessage = (reply: ToPrimary): void => {
-      if (isReply(reply)) settle(reply);
+      if (isReply(reply) && reply.version === version && wanted.includes(reply.type)) settle(reply);
     };
     const onExit = (): void => settle("gone");
     const timer = setTimeout(settle, REPLY_TIMEOUT_MS, "silent");
@@ -269,4 +267,8 @@ function askFor(
     if (worker.isDead()) onExit();
     else tell(worker, message);
   });
+}
+
+function isReply(message: ToPrimary): message is Reply {
+  return "version" in message;
 }

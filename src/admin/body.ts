@@ -1,4 +1,4 @@
-/** Reads the small JSON bodies that the admin port takes; everything else is refused before it is read. */
+/** Reads the JSON bodies that the admin port takes, most of them small; everything else is refused before it is read. */
 import type { IncomingMessage } from "node:http";
 import { type AdminReply, problem } from "./reply.ts";
 
@@ -52,4 +52,19 @@ function readBounded(
     request.on("end", () => resolve(Buffer.concat(chunks)));
     request.on("error", () => resolve("gone"));
   });
+}
+
+/** The object that a JSON text is; `undefined` where it is none. */
+export function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const document: unknown = JSON.parse(text);
+    return isObject(document) ? document : undefined;
+  } catch {
+    // The parser's error quotes the text; that it is no JSON is all there is to say.
+    return undefined;
+  }
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,7 @@ import type { ListQuery, RecordDesk } from "../core/ports.ts";
 import { attemptOf } from "../core/desk.ts";
 import type { ForgetAnswer, Resolution, ResolveAnswer } from "../core/desk.ts";
 import type { ProbeStore } from "../core/probe-ports.ts";
+import { pathOnly } from "../core/problem.ts";
 import { type RecordState, type RecordSummary, summarise } from "../core/record.ts";
 import { type AdminReply, json, noContent, problem } from "./reply.ts";
 
@@ -23,8 +24,8 @@ export type Change =
       /** Of the answer that was given with it, if one was. */
       readonly givenStatus?: number;
       readonly givenBytes?: number;
-      /** `refused`: its route does not record such an answer. `overtaken`: settled, or claimed again, meanwhile. */
-      readonly answer: ResolveAnswer | "refused" | "overtaken" | "failed";
+      /** `refused`: its route does not record such an answer. */
+      readonly answer: ResolveAnswer | "refused" | "failed";
     };
 
 const STATES: readonly RecordState[] = ["in-flight", "completed", "unknown"];
@@ -204,7 +205,7 @@ export function viewOf(record: RecordSummary): object {
     state,
     route,
     method,
-    path: target.split("?", 1)[0],
+    path: pathOnly(target),
     query: target.includes("?"),
     fence,
     // Of a record of the format before, nobody knows.

@@ -8,8 +8,9 @@ import { attemptOf, type Resolution, type ResolveAnswer } from "../core/desk.ts"
 import type { Policy } from "../core/policy.ts";
 import type { NewToken, RecordDesk, UpstreamAnswer } from "../core/ports.ts";
 import type { ProbeStore } from "../core/probe-ports.ts";
+import { pathOnly } from "../core/problem.ts";
 import type { HeaderPair } from "../core/record.ts";
-import { readJsonBody } from "./body.ts";
+import { isObject, objectIn, readJsonBody } from "./body.ts";
 import { absent, audited, type Change, ofAttempt, overtaken } from "./records.ts";
 import { type AdminReply, json, methodNotAllowed, problem } from "./reply.ts";
 
@@ -96,8 +97,7 @@ async function settle(
   if (record.shadow) {
     return { answer: "refused", why: "It is a shadow's: no retry is answered by it." };
   }
-  const path = record.target.split("?", 1)[0] ?? "";
-  const taken = takenBy(policyOf(record.method, path), given);
+  const taken = takenBy(policyOf(record.method, pathOnly(record.target)), given);
   if (taken.kind === "refused") return { answer: "refused", why: taken.why };
   // DANGER: of the attempt that was looked at alone, because what became of another nobody has said; and under a token that
   // no owner has, so that one that comes back late is told this answer instead of writing its own.
@@ -132,7 +132,7 @@ const ANSWER_FORM =
 
 /** What was said, or what is wrong with it: a misspelt or additional member would be an intention that was not understood. */
 function readResolution(body: string): Said | string {
-  const said = parsed(body);
+  const said = objectIn(body);
   if (said === undefined) return OUTCOME_FORM;
   const { outcome, attempt, answer, ...more } = said;
   if (outcome !== "executed" && outcome !== "not-executed") return OUTCOME_FORM;
@@ -166,20 +166,6 @@ function bytesOf(text: unknown, encoding: "base64" | "utf8"): Buffer | undefined
   if (typeof text !== "string") return undefined;
   const bytes = Buffer.from(text, encoding);
   return bytes.toString(encoding) === text ? bytes : undefined;
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const document: unknown = JSON.parse(text);
-    return isObject(document) ? document : undefined;
-  } catch {
-    // The parser's error quotes the text; that it is no JSON is all there is to say.
-    return undefined;
-  }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isPairs(value: unknown): value is readonly HeaderPair[] {

@@ -19,6 +19,7 @@ import type { KeyPolicy, Policy } from "../core/policy.ts";
 import type { RecordDesk } from "../core/ports.ts";
 import type { JsonValue } from "../core/json-ports.ts";
 import type { HeaderPair, StoredRecord } from "../core/record.ts";
+import { isObject, objectIn } from "./body.ts";
 
 /** What is looked for. */
 export interface Wanted {
@@ -37,14 +38,8 @@ const MAX_MEMBERS = 6;
 
 /** Exactly `{key, headers?, route?}`; `undefined` where it is not. */
 export function readWanted(body: string): Wanted | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(body);
-  } catch {
-    // The parser's error quotes the text; that it is no JSON is all there is to say.
-    return undefined;
-  }
-  if (!isObject(document)) return undefined;
+  const document = objectIn(body);
+  if (document === undefined) return undefined;
   const { key, headers = {}, route, ...others } = document;
   const keys = typeof key === "string" ? [key] : key;
   if (!isTexts(keys) || keys.length === 0 || keys.length > MAX_MEMBERS) return undefined;
@@ -94,13 +89,7 @@ function scopeFor(
 /** RFC 7519 §3; nothing where it is no token. */
 function payloadOf(token: string): Readonly<Record<string, unknown>> {
   const [, payload = ""] = token.split(".");
-  try {
-    const document: unknown = JSON.parse(Buffer.from(payload, "base64url").toString());
-    return isObject(document) ? document : {};
-  } catch {
-    // The parser's error quotes the text.
-    return {};
-  }
+  return objectIn(Buffer.from(payload, "base64url").toString()) ?? {};
 }
 
 /** Rejects with the errors of the store port. */
@@ -164,10 +153,6 @@ function combinations(texts: readonly string[]): readonly (readonly JsonValue[])
 function literals(text: string): readonly JsonValue[] {
   if (text === "true" || text === "false") return [text === "true"];
   return /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? [{ literal: text }] : [];
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -150,7 +150,7 @@ export interface Original {
 export function originalOf(record: RecordSummary | StoredRecord): Original {
   const original: Original = {
     method: record.method,
-    target: record.target.split("?", 1)[0] ?? "",
+    target: pathOnly(record.target),
     createdAt: new Date(record.createdAtMs).toISOString(),
   };
   if (record.state !== "completed" || record.response === undefined) return original;
