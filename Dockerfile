@@ -10,7 +10,8 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json ./
-COPY deploy/build.ts deploy/bundle.ts deploy/licences.ts deploy/
+COPY deploy/build deploy/build
+COPY config config
 COPY src src
 RUN npm run build
 # Afresh, not pruned: nothing of a development dependency is left behind.

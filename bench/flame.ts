@@ -87,7 +87,7 @@ function newPlaces(): (url: string, line: number, column: number) => string {
     const path = fileURLToPath(url);
     if (!maps.has(path)) maps.set(path, mapOf(path));
     const entry = maps.get(path)?.findEntry(line, column);
-    // Lines of packages have none, see deploy/bundle.ts.
+    // Lines of packages have none, see deploy/build/bundle.ts.
     const source: unknown = entry && "originalSource" in entry ? entry.originalSource : undefined;
     const known = typeof source === "string" && source !== "";
     return relative(ROOT, known ? resolve(dirname(path), source) : path);

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The process: arguments in, exit code out. 0 after a graceful stop, 2 for bad configuration, 1 for a failure at run
  * time. What is served is `gateway.ts`; several processes are `workers.ts`.
@@ -156,10 +155,14 @@ function crashOnDefect(log: Log): void {
   process.on("unhandledRejection", crash);
 }
 
-try {
-  // Exits rather than returning: a client of the store may still hold a socket that nobody needs any more.
-  process.exit(await main());
-} catch (error) {
-  process.stderr.write(`idempotency-gateway: ${startFailure(error)}\n`);
-  process.exit(EXIT_FAILURE);
+async function run(): Promise<never> {
+  try {
+    // Exits rather than returning: a client of the store may still hold a socket that nobody needs any more.
+    return process.exit(await main());
+  } catch (error) {
+    process.stderr.write(`idempotency-gateway: ${startFailure(error)}\n`);
+    return process.exit(EXIT_FAILURE);
+  }
 }
+
+void run();

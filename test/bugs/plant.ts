@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { BundlePlugin } from "../../deploy/bundle.ts";
+import type { BundlePlugin } from "../../deploy/build/bundle.ts";
 import { RULES, type Rule } from "../checker/history.ts";
 import { BARE_NODE } from "../support/bare-node.ts";
 import { bundled, ROOT } from "../support/bundled.ts";

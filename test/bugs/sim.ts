@@ -8,11 +8,15 @@ import { outside, simulate } from "../sim/simulate.ts";
 
 const [wanted, seeds] = process.argv.slice(2);
 
-for (let seed = 0; seed < Number(seeds); seed += 1) {
-  const { violations } = await outside(() => simulate(seed));
-  for (const { rule, text } of violations) {
-    process.stdout.write(`violation ${rule} seed ${seed}: ${text}\n`);
-    process.exitCode = 1;
+async function hunt(): Promise<void> {
+  for (let seed = 0; seed < Number(seeds); seed += 1) {
+    const { violations } = await outside(() => simulate(seed));
+    for (const { rule, text } of violations) {
+      process.stdout.write(`violation ${rule} seed ${seed}: ${text}\n`);
+      process.exitCode = 1;
+    }
+    if (violations.some(({ rule }) => rule === wanted)) break;
   }
-  if (violations.some(({ rule }) => rule === wanted)) break;
 }
+
+void hunt();

@@ -82,26 +82,33 @@ subscribe("http.server.request.start", (message) => {
   response.once("finish", () => reach("after-reply", request.url));
 });
 
-const loaded = loadConfig(process.argv.slice(2), {});
-if (loaded.kind !== "run") throw new Error(`no configuration to run: ${loaded.kind}`);
-const { config, file } = loaded;
-const log = createLog({ level: config.log.level });
-const metrics = createMetrics({ version, routes: config.routes.map(({ policy }) => policy.route) });
-const store = withFailpoints(await openStore(config.store));
-const replays = new Replays(processName(), Date.now);
-const serving = await createServing(config, { store, metrics, replays, log });
-const operating = createOperating(config, {
-  snapshot: () => metrics.snapshot(),
-  store,
-  log,
-  exposition: () => metrics.exposition(),
-  unready: () => [],
-  replaysOf: async (id) => ({ told: replays.of(id), silent: 0 }),
-});
-const stopping = stopSignal(log);
-announce(log, config, file, await serving.start(), await operating.start());
-log.event("info", "stopping", { signal: await stopping });
-await serving.stop();
-await operating.stop();
-await store.close();
-process.exit(0);
+async function main(): Promise<void> {
+  const loaded = loadConfig(process.argv.slice(2), {});
+  if (loaded.kind !== "run") throw new Error(`no configuration to run: ${loaded.kind}`);
+  const { config, file } = loaded;
+  const log = createLog({ level: config.log.level });
+  const metrics = createMetrics({
+    version,
+    routes: config.routes.map(({ policy }) => policy.route),
+  });
+  const store = withFailpoints(await openStore(config.store));
+  const replays = new Replays(processName(), Date.now);
+  const serving = await createServing(config, { store, metrics, replays, log });
+  const operating = createOperating(config, {
+    snapshot: () => metrics.snapshot(),
+    store,
+    log,
+    exposition: () => metrics.exposition(),
+    unready: () => [],
+    replaysOf: async (id) => ({ told: replays.of(id), silent: 0 }),
+  });
+  const stopping = stopSignal(log);
+  announce(log, config, file, await serving.start(), await operating.start());
+  log.event("info", "stopping", { signal: await stopping });
+  await serving.stop();
+  await operating.stop();
+  await store.close();
+  process.exit(0);
+}
+
+void main();

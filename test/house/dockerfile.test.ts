@@ -66,7 +66,7 @@ t.test("the build context lets in exactly what is copied from it", async (t) => 
     if (name !== "COPY" || text.startsWith("--from=")) return [];
     return text.split(" ").slice(0, -1);
   });
-  t.same(admitted.toSorted(), copied.toSorted());
+  t.same(admitted.toSorted(), [...new Set(copied)].toSorted());
   for (const path of copied) t.ok(existsSync(root + path), `${path} exists`);
 });
 

@@ -22,9 +22,9 @@ function filesOf(folder: string, ending: string): string[] {
 /** Everything that the compiled text imports, statically or not. */
 function importsOf(text: string): string[] {
   const found = text.matchAll(
-    /^(?:import|export)\b[^"';]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gmu,
+    /\brequire\("([^"]+)"\)|\bimport\("([^"]+)"\)|^import\b[^;]*?"([^"]+)"/gmu,
   );
-  return [...found].map(([, from, bare, dynamic]) => from ?? bare ?? dynamic ?? "");
+  return [...found].map(([, required, dynamic, imported]) => required ?? dynamic ?? imported ?? "");
 }
 
 function packageOf(specifier: string): string {
@@ -36,10 +36,10 @@ t.test("every import of dist is its own file, Node's, or a production dependency
     dependencies: Record<string, string>;
   };
   const used = new Set<string>();
-  for (const name of filesOf(dist, ".js")) {
+  for (const name of filesOf(dist, "js")) {
     const file = join(dist, name);
     for (const specifier of importsOf(readFileSync(file, "utf8"))) {
-      if (isBuiltin(specifier)) continue;
+      if (isBuiltin(specifier) || specifier.startsWith("node:")) continue;
       if (!specifier.startsWith(".")) used.add(packageOf(specifier));
       else if (!existsSync(join(file, "..", specifier))) q.fail(`${name} imports ${specifier}`);
     }
@@ -60,7 +60,7 @@ t.test(
       .slice(1);
     const told = new Map(licences.map((part) => [/^(\S+ \S+)/u.exec(part)?.[1] ?? "", part]));
     const bundled = new Set<string>();
-    for (const name of filesOf(dist, ".js")) {
+    for (const name of filesOf(dist, "js")) {
       // The bundler says in front of each module where it is from.
       for (const [, folder, from = ""] of readFileSync(join(dist, name), "utf8").matchAll(
         /^ *\/\/ ((?:.*\/)?node_modules\/)([^\n]+)$/gmu,
@@ -93,7 +93,7 @@ t.test("the Lua scripts are in dist as in src", async (q) => {
 });
 
 t.test("an error in what is built is told with its place in the sources", async (q) => {
-  const built = join(dist, "app/main.js");
+  const built = join(dist, "app/main.cjs");
   const lines = readFileSync(built, "utf8").split("\n");
   const frame = (text: string): string => {
     const row = lines.findIndex((line) => line.includes(text));
@@ -102,7 +102,7 @@ t.test("an error in what is built is told with its place in the sources", async 
   };
   const error = new Error("no");
   const own = '"the gateway failed and ends"';
-  const packages = 'Object.defineProperty(exports, "__esModule"';
+  const packages = 'Object.defineProperty(exports2, "__esModule"';
   error.stack = ["Error: no", frame(own), frame(packages)].join("\n");
   const [place = "", ...others] = describeError(error).stack ?? [];
   const [, file = "", row] = /^(.+):(\d+):\d+$/u.exec(place) ?? [];

@@ -2,5 +2,4 @@
 import { runSeeds } from "./rows.ts";
 
 const [first, count] = process.argv.slice(2).map(Number);
-const result = await runSeeds(first ?? 0, count ?? 0);
-process.send?.(result);
+void runSeeds(first ?? 0, count ?? 0).then((result) => process.send?.(result));

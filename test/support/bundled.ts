@@ -5,7 +5,7 @@
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundle, type BundleOptions } from "../../deploy/bundle.ts";
+import { bundle, type BundleOptions } from "../../deploy/build/bundle.ts";
 import type { Teardown } from "./teardown.ts";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -26,5 +26,5 @@ export async function bundled(
   await bundle({ root: ROOT, entry, outDir, plugins });
   // What a gateway reads beside its code.
   cpSync(join(ROOT, "package.json"), join(dir, "package.json"));
-  return join(outDir, basename(entry).replace(/\.ts$/u, ".js"));
+  return join(outDir, basename(entry).replace(/\.ts$/u, ".cjs"));
 }

@@ -1,11 +1,13 @@
 /**
- * Puts a program and the packages that it uses into a few files: Node then starts in half the time, because it looks
- * for a dozen files and not for six hundred. Does not minify, and does not check types.
+ * Puts a program and the packages that it uses into one file: Node then starts in half the time, because it does not look
+ * for six hundred. CommonJS, because Node takes code that was compiled before for nothing else. Does not minify, and
+ * does not check types.
  */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { isAscii } from "node:buffer";
+import { chmodSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { build, type Plugin as BundlePlugin } from "esbuild";
+import { build, transform, type Plugin as BundlePlugin } from "esbuild";
 import { licencesOf } from "./licences.ts";
 
 export type { BundlePlugin };
@@ -39,28 +41,58 @@ export async function bundle(options: BundleOptions): Promise<string> {
     write: false,
     metafile: true,
     bundle: true,
-    splitting: true,
+    outExtension: { ".js": ".cjs" },
     platform: "node",
-    format: "esm",
+    format: "cjs",
     target: "node20.18",
     // Its other form asks for its files in a way that no bundler follows.
     alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
     external: NATIVE,
     sourcemap: "linked",
     sourcesContent: false,
-    // For packages that are CommonJS.
-    banner: {
-      js: 'import { createRequire as newRequire } from "node:module"; const require = newRequire(import.meta.url);',
-    },
+    // Our sources are modules.
+    define: { "import.meta.url": "moduleUrl" },
+    banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
     logLevel: "error",
     plugins: [...plugins, ownSourcesOnly],
   });
   mkdirSync(writtenTo, { recursive: true });
-  for (const { path, contents } of outputFiles) {
-    writeFileSync(join(writtenTo, basename(path)), contents);
+  for (const { path, text } of outputFiles) {
+    writeFileSync(
+      join(writtenTo, basename(path)),
+      path.endsWith(".cjs") ? await inAscii(text) : text,
+    );
   }
   cpSync(join(root, "src/store/scripts"), join(writtenTo, "scripts"), { recursive: true });
   return licencesOf(root, metafile);
+}
+
+/**
+ * A start reads text of ASCII alone 10 ms sooner, and keeps half of it in memory. esbuild writes all code like that, but
+ * for regular expressions; letters of other kinds in comments become question marks, and columns stay what they are.
+ */
+async function inAscii(program: string): Promise<string> {
+  const { code } = await transform(program, { minifyWhitespace: true, legalComments: "none" });
+  return isAscii(Buffer.from(code)) ? program.replaceAll(/[^\0-\x7f]/g, "?") : program;
+}
+
+/** Writes the program that starts the bundle; it is what people call, and no module, which would start later. */
+export async function bundleLauncher(root: string, outfile: string): Promise<void> {
+  await build({
+    absWorkingDir: root,
+    entryPoints: ["deploy/build/launcher.ts"],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node20.18",
+    define: { "import.meta.url": "moduleUrl" },
+    banner: {
+      js: '#!/usr/bin/env node\nconst moduleUrl = require("node:url").pathToFileURL(__filename).href;',
+    },
+    logLevel: "error",
+  });
+  chmodSync(outfile, 0o755);
 }
 
 /** What `bundleConsole` takes as it is. */
