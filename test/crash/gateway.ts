@@ -60,6 +60,13 @@ function withFailpoints(store: Store): Store {
       reach("background-written", target);
       return answer;
     },
+    async settleUnknown(id, ...rest) {
+      const target = targets.get(id);
+      reach("before-settle", target);
+      const answer = await store.settleUnknown(id, ...rest);
+      reach("after-settle", target);
+      return answer;
+    },
   };
 }
 

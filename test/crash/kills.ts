@@ -10,7 +10,7 @@ import { LASTING, type Lasting } from "../process/store-places.ts";
 import { outcomeOf, type Shot } from "./book.ts";
 import { FINAL, openLane, settle, within, type Lane } from "./lane.ts";
 import { LARGE_BYTES } from "./ledger.ts";
-import { isOuter, PLACES, POINTS, type Point } from "./points.ts";
+import { isOuter, isProbed, PLACES, POINTS, type Point } from "./points.ts";
 
 /** Far behind everything that a unit waits for. */
 const UNREACHED_MS = 30_000;
@@ -61,13 +61,20 @@ export function killAtFailpoints(first: number, count: number): Promise<BatchRes
   });
 }
 
+const PROBED = {
+  name: "probed",
+  match: { methods: ["POST"], path: "/:unit/kill/:point/probed" },
+  onUnknown: "probe",
+  probe: { path: "/asked/{key}" },
+};
+
 async function killInLane(
   t: Teardown,
   store: Lasting,
   units: readonly Unit[],
   program: string,
 ): Promise<{ kills: number; requests: number; executions: number; violations: string[] }> {
-  const lane = await openLane(t, store);
+  const lane = await openLane(t, store, { routes: [PROBED] });
   const violations: string[] = [];
   const deaths: Death[] = [];
   for (const { unit, point } of units) {
@@ -103,11 +110,11 @@ async function kill(
   point: Point,
 ): Promise<{ readonly death: Death; readonly faults: readonly string[] }> {
   const { book, ledger, wire, store } = lane;
-  const size = point === "mid-response" ? "large" : "small";
+  const size = point === "mid-response" ? "large" : isProbed(point) ? "probed" : "small";
   const path = `/unit-${unit}/kill/${point}/${size}`;
   const scope = `caller-${unit % 3}`;
   const victim: Shot = {
-    method: Math.floor(unit / 2) % 3 === 2 ? "PUT" : "POST",
+    method: Math.floor(unit / 2) % 3 === 2 && !isProbed(point) ? "PUT" : "POST",
     path,
     key: `victim-${unit}`,
     scope,
@@ -139,6 +146,9 @@ async function kill(
       await gateway.ended;
     });
   }
+  if (isProbed(point)) {
+    expect("first", outcomeOf(await book.send(gateway.url, victim)), "outcome-unknown");
+  }
   const heard = await book.send(gateway.url, victim);
   const code = await within(UNREACHED_MS, `unit ${unit}: the end at ${point}`, gateway.ended);
   expect("exit code", code, null);
@@ -149,12 +159,13 @@ async function kill(
     return event.kind === "execution" && event.key === victim.key;
   });
   expect("executions", receipts.length, truth.executions);
+  expect("probes", ledger.asked(victim.key), isProbed(point) ? 1 : 0);
   return { death: { unit, point, victim, bystander }, faults };
 }
 
 /** What the next gateway tells of the keys that the last one left behind. */
 async function revisit(
-  { book, store }: Lane,
+  { book, ledger, store }: Lane,
   { url }: GatewayProcess,
   { unit, point, victim, bystander }: Death,
 ): Promise<readonly string[]> {
@@ -162,17 +173,26 @@ async function revisit(
   const done = outcomeOf(await book.send(url, bystander));
   const reuse = outcomeOf(await book.send(url, { ...victim, body: "other" }));
   const at = `${store}, unit ${unit}, ${point}: after the restart`;
+  const probes = ledger.asked(victim.key);
   return [
     ...(wanted(point, victim).includes(retry) ? [] : [`${at}, its retry: ${retry}`]),
+    ...(probes === askedBy(point) ? [] : [`${at}, probes: ${probes}`]),
     ...(done === "replayed" ? [] : [`${at}, its bystander: ${done}`]),
     ...(reuse === "key-reused" ? [] : [`${at}, with another body: ${reuse}`]),
   ];
+}
+
+/** What the first gateway has written down need not be asked again. */
+function askedBy(point: Point): number {
+  if (!isProbed(point)) return 0;
+  return POINTS[point].record === "completed" ? 1 : 2;
 }
 
 function wanted(point: Point, { method }: Shot): readonly string[] {
   switch (POINTS[point].record) {
     case "absent":
       return ["executed"];
+    case "unknown":
     case "completed":
       return ["replayed"];
     case "in-flight":

@@ -49,6 +49,7 @@ export interface LaneOptions {
   readonly upstream?: Readonly<Record<string, unknown>>;
   readonly store?: Readonly<Record<string, unknown>>;
   readonly defaults?: Readonly<Record<string, unknown>>;
+  readonly routes?: readonly Readonly<Record<string, unknown>>[];
 }
 
 export async function openLane(
@@ -73,6 +74,7 @@ export async function openLane(
       ...options.store,
     },
     defaults: { respond: { release: [503] }, ...options.defaults },
+    routes: options.routes ?? [],
     // Thousands of lines that nobody reads.
     log: { level: "info" },
   });

@@ -3,6 +3,7 @@
  * what it answers (effect), and both count whatever becomes of the gateway that asked. How it answers, the path says.
  *
  *     /…/slow later   /…/busy 503, "not processed"   /…/reset it works, and the connection breaks   /…/large 256 KiB
+ *     /…/probed as reset, and `/asked/KEY` tells what it would have answered
  */
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
@@ -22,6 +23,8 @@ export interface Ledger {
   readonly port: number;
   /** Requests of which at least the head has come. */
   count(): number;
+  /** How often it was asked what became of this key. */
+  asked(key: string): number;
   /** Runs between the receipt and the effect of the next request with this path. */
   between(path: string, work: () => unknown): void;
   /** Resolves with the receipt of the next request with this path; its effect waits for `release`. */
@@ -54,6 +57,8 @@ export async function startLedger(t: Teardown, next: () => number): Promise<Ledg
   const file = join(tempDir(t), "ledger.jsonl");
   appendFileSync(file, "");
   const betweens = new Map<string, () => unknown>();
+  const asked: string[] = [];
+  const lost = new Map<string, Parameters<typeof writeAnswer>[1]>();
   let executions = 0;
   const write = (event: HistoryEvent): void =>
     appendFileSync(file, `${JSON.stringify({ seq: next(), event } satisfies Told)}\n`);
@@ -64,7 +69,9 @@ export async function startLedger(t: Teardown, next: () => number): Promise<Ledg
       // What passes through changes nothing, and nobody promises anything of it.
       if (call.method === "GET") {
         await pause(SLOW_MS);
-        writeAnswer(res, { body: path });
+        const [, key] = /^\/asked\/(.+)$/u.exec(path) ?? [];
+        if (key !== undefined) asked.push(key);
+        writeAnswer(res, lost.get(key ?? "") ?? { body: path });
         return;
       }
       const execution = (executions += 1);
@@ -92,6 +99,11 @@ export async function startLedger(t: Teardown, next: () => number): Promise<Ledg
         return;
       }
       const headers = ["Content-Type", "text/plain", "X-Execution", String(execution)];
+      if (words.has("probed")) {
+        lost.set(call.all("idempotency-key")[0] ?? "none", { status, headers, body });
+        req.socket.resetAndDestroy();
+        return;
+      }
       writeAnswer(res, { status, headers, body });
     },
   });
@@ -99,6 +111,7 @@ export async function startLedger(t: Teardown, next: () => number): Promise<Ledg
     url: upstream.url,
     port: upstream.port,
     count: () => upstream.count(),
+    asked: (key) => asked.filter((each) => each === key).length,
     between: (path, work) => void betweens.set(path, work),
     hold(path) {
       let release = (): void => undefined;

@@ -13,7 +13,9 @@ export type InnerPoint =
   | "before-reply"
   | "after-reply"
   | "background-write"
-  | "background-written";
+  | "background-written"
+  | "before-settle"
+  | "after-settle";
 
 /** Seen from outside, on what people run: by the wire to the upstream, the upstream, or the log. */
 type OuterPoint = "mid-request" | "waiting" | "mid-response" | "during-stop";
@@ -24,7 +26,7 @@ export interface Truth {
   readonly executions: 0 | 1;
   /** `Idempotency-Status` of the first reply; `undefined` where there is none. */
   readonly heard: "executed" | "not-recorded" | undefined;
-  readonly record: "absent" | "in-flight" | "completed";
+  readonly record: "absent" | "in-flight" | "unknown" | "completed";
 }
 
 const untold = { heard: undefined } as const;
@@ -43,6 +45,8 @@ export const POINTS: Readonly<Record<Point, Truth>> = {
   "during-stop": { ...untold, executions: 1, record: "in-flight" },
   "background-write": { executions: 1, heard: "not-recorded", record: "in-flight" },
   "background-written": { executions: 1, heard: "not-recorded", record: "completed" },
+  "before-settle": { ...untold, executions: 1, record: "unknown" },
+  "after-settle": { ...untold, executions: 1, record: "completed" },
 };
 
 const OUTER: ReadonlySet<string> = new Set<OuterPoint>([
@@ -56,7 +60,12 @@ export function isOuter(point: Point): boolean {
   return OUTER.has(point);
 }
 
-/** Twelve places; the one in the background is taken before its write and after it by turns. */
+/** Reached by a retry, on a route with a probe: the first request met an upstream that worked and did not answer. */
+export function isProbed(point: Point): boolean {
+  return point === "before-settle" || point === "after-settle";
+}
+
+/** Thirteen places; those of a write in the background and of a probe's are taken before it and after it by turns. */
 export const PLACES: readonly (readonly Point[])[] = [
   ["before-claim"],
   ["after-claim"],
@@ -70,4 +79,5 @@ export const PLACES: readonly (readonly Point[])[] = [
   ["after-reply"],
   ["during-stop"],
   ["background-write", "background-written"],
+  ["before-settle", "after-settle"],
 ];

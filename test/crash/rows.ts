@@ -8,7 +8,7 @@ import { stopUnderLoad } from "./stops.ts";
 export const rows: readonly ProofRow[] = [
   {
     name: "crash-failpoints",
-    claim: "kill -9 at each of 12 failpoints on each store: duplicates, stuck keys, wrong replays",
+    claim: "kill -9 at each of 13 failpoints on each store: duplicates, stuck keys, wrong replays",
     unit: "kills",
     ci: 5 * ROUND,
     long: 50 * ROUND,
