@@ -10,7 +10,7 @@ import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } fro
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundle, bundleConsole, bundleLauncher } from "./bundle.ts";
+import { bundle, bundleConsole, bundleLauncher, rewriteInAscii } from "./bundle.ts";
 import { rehearse } from "./rehearsal.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -29,6 +29,8 @@ try {
     outDir: join(dist, "app"),
     writtenTo: join(next, "app"),
   });
+  const program = "app/main.cjs";
+  await rewriteInAscii(join(next, program));
   writeFileSync(join(next, "LICENSES.txt"), licences);
   await bundleConsole(root, join(next, "console"));
   await bundleLauncher(root, join(next, "main.js"));
@@ -38,7 +40,6 @@ try {
   for (const name of ["package.json", "config"]) {
     cpSync(join(root, name), join(aside, name), { recursive: true });
   }
-  const program = "app/main.cjs";
   await rehearse(join(next, program), join(dist, program));
   rmSync(dist, { recursive: true, force: true });
   renameSync(next, dist);

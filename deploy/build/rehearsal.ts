@@ -48,15 +48,17 @@ async function play(words: readonly string[], cwd: string): Promise<void> {
     timeout: DEADLINE_MS,
   });
   const ended = once(gateway, "close") as Promise<[number | null]>;
-  for await (const line of createInterface({ input: gateway.stdout })) {
-    const { msg, address } = JSON.parse(line) as {
-      readonly msg?: string;
-      readonly address?: string;
-    };
-    if (msg !== "listening" || address === undefined) continue;
-    await ask(`${address}/first`);
-    await ask(`${address}/first`);
-    gateway.kill("SIGTERM");
+  try {
+    for await (const line of createInterface({ input: gateway.stdout })) {
+      const { msg, address } = JSON.parse(line) as { msg?: string; address?: string };
+      if (msg !== "listening" || address === undefined) continue;
+      await ask(`${address}/first`);
+      await ask(`${address}/first`);
+      gateway.kill("SIGTERM");
+    }
+  } finally {
+    // Where it failed; one that has ended is not there any more.
+    gateway.kill("SIGKILL");
   }
   const [code] = await ended;
   if (code !== 0) throw new Error(`what was built ended with ${code}, not with 0`);
