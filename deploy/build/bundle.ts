@@ -48,6 +48,8 @@ export async function bundle(options: BundleOptions): Promise<string> {
     // Its other form asks for its files in a way that no bundler follows.
     alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
     external: NATIVE,
+    // Node 20 lets no code import that was kept.
+    supported: { "dynamic-import": false },
     sourcemap: "linked",
     sourcesContent: false,
     // Our sources are modules.

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 
 export interface Compiled {
   /** False where nothing is kept, or nothing that this program and this Node can use. */
@@ -21,7 +21,7 @@ export interface Compiled {
 const DIGEST_BYTES = 32;
 
 /**
- * `file` is a CommonJS program; `place` is where it will be when what is compiled now is used.
+ * `file` is a CommonJS program that requires and never imports; `place` is where it will be when what is compiled now is used.
  * @throws where it cannot be read, or is no JavaScript
  */
 export function compile(file: string, place = file): Compiled {
@@ -31,7 +31,6 @@ export function compile(file: string, place = file): Compiled {
   const script = new Script(`(function (${PARAMETERS}) {${program.toString()}\n})`, {
     filename: place,
     ...(kept !== undefined && { cachedData: kept }),
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   return {
     // V8 says no to code of another version, and of other flags.

@@ -82,6 +82,10 @@ t.test(
   },
 );
 
+t.test("nothing is imported where code that was kept may run", async (q) => {
+  q.notMatch(readFileSync(join(dist, "app/main.cjs"), "utf8"), /\bimport\("/u);
+});
+
 t.test("the Lua scripts are in dist as in src", async (q) => {
   const [built, written] = ["dist/app/scripts", "src/store/scripts"].map((at) => join(root, at));
   const scripts = filesOf(written!, ".lua");
