@@ -4,6 +4,7 @@
  */
 import { RecordCorrupt, StoreUnavailable } from "../core/ports.ts";
 import { within } from "./deadline.ts";
+import { inOneWrite } from "./redis-client.ts";
 import type { ScriptedClient } from "./redis-client.ts";
 import type { ServerClock } from "./redis-clock.ts";
 import { asStoreError, codeWord } from "./redis-errors.ts";
@@ -44,6 +45,7 @@ export function scriptRunner(line: Line, keyOf: (id: string) => string): RunScri
       });
     }
     const name = order.nextCall();
+    inOneWrite(client);
     const askedAtMs = performance.now();
     const call = client[`${script}RecordBuffer`](keyOf(id), Buffer.from(id, "hex"), ...args, name);
     const answer = await inTime(call, timeoutMs, order);
