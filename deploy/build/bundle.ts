@@ -15,6 +15,18 @@ export type { BundlePlugin };
 /** It brings compiled code, which has to stay where it is installed. */
 const NATIVE = ["lmdb"];
 
+/** Our sources are modules, which know where they are. */
+const MODULE_URL = 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;';
+
+const AS_COMMONJS = {
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node20.18",
+  define: { "import.meta.url": "moduleUrl" },
+  logLevel: "error",
+} as const;
+
 export interface BundleOptions {
   /** Of the checkout. */
   readonly root: string;
@@ -40,11 +52,8 @@ export async function bundle(options: BundleOptions): Promise<string> {
     outdir: outDir,
     write: false,
     metafile: true,
-    bundle: true,
+    ...AS_COMMONJS,
     outExtension: { ".js": ".cjs" },
-    platform: "node",
-    format: "cjs",
-    target: "node20.18",
     // Its other form asks for its files in a way that no bundler follows.
     alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
     external: NATIVE,
@@ -52,10 +61,7 @@ export async function bundle(options: BundleOptions): Promise<string> {
     supported: { "dynamic-import": false },
     sourcemap: "linked",
     sourcesContent: false,
-    // Our sources are modules.
-    define: { "import.meta.url": "moduleUrl" },
-    banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
-    logLevel: "error",
+    banner: { js: MODULE_URL },
     plugins: [...plugins, ownSourcesOnly],
   });
   mkdirSync(writtenTo, { recursive: true });
@@ -82,15 +88,8 @@ export async function bundleLauncher(root: string, outfile: string): Promise<voi
     absWorkingDir: root,
     entryPoints: ["deploy/build/launcher.ts"],
     outfile,
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    target: "node20.18",
-    define: { "import.meta.url": "moduleUrl" },
-    banner: {
-      js: '#!/usr/bin/env node\nconst moduleUrl = require("node:url").pathToFileURL(__filename).href;',
-    },
-    logLevel: "error",
+    ...AS_COMMONJS,
+    banner: { js: `#!/usr/bin/env node\n${MODULE_URL}` },
   });
   chmodSync(outfile, 0o755);
 }

@@ -1,7 +1,6 @@
 /** Records in the embedded store's tables: read as they stand, and written with their expiry beside them. */
 import { RecordCorrupt, type Store } from "../core/ports.ts";
-import { asOf, type StoredRecord } from "../core/record.ts";
-import type { Decision } from "../core/record.ts";
+import { asOf, type Decision, type StoredRecord } from "../core/record.ts";
 import { decodeBare, decodeRecord, encodeRecord } from "./codec.ts";
 import type { ExpiringTables } from "./embedded-sweep.ts";
 import type { Keyring } from "./encryption.ts";
