@@ -42,8 +42,7 @@ export function connect(
   const { where } = target;
   if (where.kind === "cluster") {
     const options = { ...clusterOptions(connection), scripts: commands };
-    const cluster = new Cluster([...where.nodes], options) as Cluster & ScriptMethods;
-    cluster.on("error", onError);
+    const cluster = openCluster(where.nodes, options, onError) as Cluster & ScriptMethods;
     return { client: cluster, subscriber: cluster };
   }
   const client = new Redis({ ...connection, scripts: commands }) as Redis & ScriptMethods;
@@ -68,13 +67,30 @@ export function connectInOrder(
 ): Redis | Cluster {
   const connection = connectionOptions(target, timeoutMs);
   const { where } = target;
-  const client =
-    where.kind === "cluster"
-      ? new Cluster([...where.nodes], clusterOptions(connection))
-      : new Redis(connection);
-  if (client instanceof Redis) onTrouble(client, onError);
-  else client.on("error", onError);
+  if (where.kind === "cluster")
+    return openCluster(where.nodes, clusterOptions(connection), onError);
+  const client = new Redis(connection);
+  onTrouble(client, onError);
   return client;
+}
+
+/** How often a Cluster's layout is learnt anew: a failover is noticed by nothing else. */
+const LAYOUT_MS = 2000;
+
+function openCluster(
+  nodes: readonly { readonly host: string; readonly port: number }[],
+  options: ClusterOptions,
+  onError: (error: Error) => void,
+): Cluster {
+  const cluster = new Cluster([...nodes], options);
+  cluster.on("error", onError);
+  // Not `slotsRefreshInterval`: where a look is under way when the Cluster is hung up, ioredis sets its timer once more,
+  // and then every two seconds for ever, and the process does not end.
+  const timer = setInterval(() => {
+    if (hungUp.has(cluster)) clearInterval(timer);
+    else if (cluster.status === "ready") cluster.refreshSlotsCache();
+  }, LAYOUT_MS).unref();
+  return cluster;
 }
 
 /**
@@ -155,9 +171,8 @@ function clusterOptions(connection: RedisOptions): ClusterOptions {
     clusterRetryStrategy: backoffMs,
     // DANGER: Cluster sends an unanswered command again after a lost connection unless this is 0.
     retryDelayOnFailover: 0,
+    // What these two lines no longer trigger, learning the new layout after a failover, `openCluster` does.
     retryDelayOnClusterDown: 0,
-    // What the two lines above no longer trigger: learning the new layout after a failover.
-    slotsRefreshInterval: 2000,
     scaleReads: "master",
   };
 }

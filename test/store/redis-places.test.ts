@@ -108,6 +108,31 @@ t.test(
   },
 );
 
+t.test(
+  "Cluster: closed while its layout is being asked for, nothing is left that runs",
+  async (t) => {
+    const nodes = await startCluster(t);
+    const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    const running = (kind: string): number =>
+      process.getActiveResourcesInfo().filter((resource) => resource === kind).length;
+    const timers = running("Timeout");
+    const store = await openStore(t, `redis+cluster://${hosts}`);
+    for (const node of nodes) await node.kill("SIGSTOP");
+    // Who asks for the layout does so on a connection of its own, and nobody answers it now.
+    let least = Infinity;
+    await until(async () => {
+      const sockets = running("TCPSocketWrap");
+      least = Math.min(least, sockets);
+      return sockets > least;
+    });
+    await store.close();
+    for (const node of nodes) await node.kill("SIGCONT");
+    await until(async () => running("TCPSocketWrap") < least);
+    await until(async () => running("Timeout") <= timers);
+    t.ok(running("Timeout") <= timers, "and no timer");
+  },
+);
+
 t.test("waiting for replicas is refused with Cluster", async (t) => {
   const options = { url: "redis+cluster://h:1", timeoutMs: 100, keyPrefix: "" };
   t.throws(
