@@ -24,6 +24,8 @@ export interface Bug {
   readonly hunt: Hunt;
   /** The promise that it breaks. */
   readonly rule: Rule;
+  /** Where the simulation has found it: it is looked for there first. Out of date, it costs time and nothing else. */
+  readonly seed?: number;
   readonly edits: readonly Edit[];
 }
 

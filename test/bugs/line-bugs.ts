@@ -89,6 +89,7 @@ export const LINE_BUGS: readonly Bug[] = [
     name: "the scope is left out of the record id",
     hunt: "sim",
     rule: "foreign-answer",
+    seed: 47,
     edits: [
       {
         file: "core/key.ts",
@@ -124,6 +125,7 @@ export const LINE_BUGS: readonly Bug[] = [
     name: "a mismatch is told only once the first request has ended",
     hunt: "sim",
     rule: "mismatch-hidden",
+    seed: 14,
     edits: [
       {
         file: RECORD,
@@ -136,6 +138,7 @@ export const LINE_BUGS: readonly Bug[] = [
     name: "an unknown outcome is resent without a look at the fingerprint",
     hunt: "sim",
     rule: "mismatch-executed",
+    seed: 173,
     edits: [
       {
         file: RECORD,
@@ -160,6 +163,7 @@ export const LINE_BUGS: readonly Bug[] = [
     name: "the release of a resend forgets the earlier send",
     hunt: "sim",
     rule: "executed-twice",
+    seed: 30,
     edits: [
       {
         file: RECORD,
@@ -172,6 +176,7 @@ export const LINE_BUGS: readonly Bug[] = [
     name: "a resend has the fence of the send before it",
     hunt: "sim",
     rule: "executed-twice",
+    seed: 11,
     edits: [
       {
         file: RECORD,

@@ -23,19 +23,23 @@ export interface Found {
 }
 
 /** Hunts a bug until its rule is broken. Rejects where an edit does not fit, or the hunt breaks instead of ending. */
-export function hunt({ hunt: kind, rule, edits }: Bug): Promise<Found> {
-  return kind === "wire" ? huntIn(edits, WIRE) : huntIn(edits, SIM, rule, String(MOST_SEEDS));
+export function hunt({ hunt: kind, rule, seed = 0, edits }: Bug): Promise<Found> {
+  return kind === "wire" ? huntIn(edits, WIRE) : huntIn(edits, SIM, rule, MOST_SEEDS, seed);
 }
 
-/** What is found where nothing is planted. */
-export function huntNothing(kind: Hunt, seeds: number): Promise<Found> {
-  return kind === "wire" ? huntIn([], WIRE) : huntIn([], SIM, "none", String(seeds));
+/** What is found where nothing is planted, by the simulation in these seeds. */
+export function huntNothing(kind: Hunt, seeds: readonly number[]): Promise<Found> {
+  return kind === "wire" ? huntIn([], WIRE) : huntIn([], SIM, "none", 0, ...seeds);
 }
 
 const WIRE = "test/bugs/wire.ts";
 const SIM = "test/bugs/sim.ts";
 
-async function huntIn(edits: readonly Edit[], program: string, ...args: string[]): Promise<Found> {
+async function huntIn(
+  edits: readonly Edit[],
+  program: string,
+  ...args: readonly (string | number)[]
+): Promise<Found> {
   const texts = plant(edits);
   return withTeardown(async (t) => {
     const path = await bundled(t, program, [inPlaceOf(texts)]);
@@ -43,7 +47,7 @@ async function huntIn(edits: readonly Edit[], program: string, ...args: string[]
       // Beside the bundle, not in it.
       if (file.endsWith(".lua")) writeFileSync(join(path, "../scripts", basename(file)), lua);
     }
-    return run(path, args);
+    return run(path, args.map(String));
   });
 }
 

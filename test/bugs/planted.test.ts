@@ -27,19 +27,17 @@ t.test("the page tells of each bug, and of no other", async (q) => {
 
 t.test("every planted bug is caught by the rule that it breaks", async (q) => {
   const [row] = rows;
-  const result = await huntBugs(0, row?.ci ?? 0, ({ bug, caught, ms }) => {
+  const seeds = new Set<number>();
+  const result = await huntBugs(0, row?.ci ?? 0, ({ bug, caught, seed, ms }) => {
+    if (seed !== undefined) seeds.add(seed);
     q.comment(`${bug.name}: ${bug.rule}, ${caught} (${(ms / 1000).toFixed(1)} s)`);
   });
   q.same(result.violations, [], "missed");
   q.equal(result.done, BUGS.length, "all of them were hunted");
-  const seeds = result.peaks?.["seeds"] ?? 0;
-  q.comment(`no bug took more than ${seeds} seeds`);
+  q.comment(`no bug took more than ${result.peaks?.["seeds"] ?? 0} seeds`);
 
-  const [wire, sim] = await Promise.all([huntNothing("wire", 0), huntNothing("sim", seeds)]);
+  const [wire, sim] = await Promise.all([huntNothing("wire", []), huntNothing("sim", [...seeds])]);
   q.same(wire.violations, [], "nothing planted, nothing found over the wire");
-  q.same(
-    sim.violations,
-    [],
-    "nothing planted, nothing found in as many seeds as the latest bug took",
-  );
+  q.same(sim.violations, [], "nothing planted, nothing found where bugs were");
+  q.ok(seeds.size > 0, "the simulation found some");
 });

@@ -32,6 +32,7 @@ export const PROBE_BUGS: readonly Bug[] = [
     name: "a status URL that does not know the key yet frees it",
     hunt: "sim",
     rule: "executed-twice",
+    seed: 42,
     edits: [
       {
         file: PROBE,
@@ -44,6 +45,7 @@ export const PROBE_BUGS: readonly Bug[] = [
     name: "what is still at work counts as the answer",
     hunt: "sim",
     rule: "foreign-answer",
+    seed: 228,
     edits: [
       {
         file: PROBE,

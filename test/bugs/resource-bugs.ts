@@ -10,6 +10,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "the resource's lock is not taken",
     hunt: "sim",
     rule: "overlap",
+    seed: 10,
     edits: [
       {
         file: GUARD,
@@ -22,6 +23,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "a lock that somebody holds is taken",
     hunt: "sim",
     rule: "overlap",
+    seed: 10,
     edits: [
       {
         file: LOCK,
@@ -34,6 +36,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "the lock is given back although the outcome is unknown",
     hunt: "sim",
     rule: "overlap",
+    seed: 163,
     edits: [
       {
         file: "flow/aftermath.ts",
@@ -46,6 +49,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "cells are written without a look at their revision",
     hunt: "sim",
     rule: "overlap",
+    seed: 15,
     edits: [
       {
         file: "store/cell.ts",
@@ -58,6 +62,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "a tombstone is not looked at",
     hunt: "sim",
     rule: "resurrected",
+    seed: 84,
     edits: [
       {
         file: RESOURCE,
@@ -72,6 +77,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "a deletion leaves no tombstone",
     hunt: "sim",
     rule: "resurrected",
+    seed: 84,
     edits: [
       {
         file: RESOURCE,
@@ -96,6 +102,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "ownership is written only once the outcome is known",
     hunt: "sim",
     rule: "two-owners",
+    seed: 18,
     edits: [
       {
         file: GUARD,
@@ -108,6 +115,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "an owner whose request is not completed owns nothing",
     hunt: "sim",
     rule: "two-owners",
+    seed: 9,
     edits: [
       {
         file: GUARD,
@@ -132,6 +140,7 @@ export const RESOURCE_BUGS: readonly Bug[] = [
     name: "a create-only PUT replaces what stands there",
     hunt: "sim",
     rule: "precondition-passed",
+    seed: 22,
     edits: [
       {
         file: RESOURCE,

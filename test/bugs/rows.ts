@@ -10,6 +10,8 @@ export interface Hunted {
   readonly bug: Bug;
   /** The first violation of its rule. */
   readonly caught: string;
+  /** `undefined` where it was not the simulation that found it. */
+  readonly seed: number | undefined;
   readonly ms: number;
 }
 
@@ -30,8 +32,9 @@ export async function huntBugs(
       if (how !== undefined) violations.push(`${bug.name}: ${how}`);
       const caught = found.violations.find((violation) => violation.rule === bug.rule);
       if (caught === undefined) continue;
-      most = Math.max(most, seedIn(caught.text) + 1);
-      heard({ bug, caught: caught.text, ms: found.ms });
+      const seed = seedIn(caught.text);
+      if (seed !== undefined) most = Math.max(most, seed + 1);
+      heard({ bug, caught: caught.text, seed, ms: found.ms });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -43,9 +46,9 @@ export async function huntBugs(
   };
 }
 
-/** -1 where it was not the simulation that found it. */
-function seedIn(text: string): number {
-  return Number(/^seed (\d+):/u.exec(text)?.[1] ?? -1);
+function seedIn(text: string): number | undefined {
+  const [, seed] = /^seed (\d+):/u.exec(text) ?? [];
+  return seed === undefined ? undefined : Number(seed);
 }
 
 export const rows: readonly ProofRow[] = [

@@ -1,15 +1,15 @@
 /**
- * The simulated hunt: seed after seed until one breaks the rule that is given. Prints every violation on the way, as
- * the simulation does, and exits 1 where there was any.
+ * The simulated hunt: the given seeds, and then all below a number, until one breaks the rule that is given. Prints
+ * every violation on the way, as the simulation does, and exits 1 where there was any.
  *
- *     tsx test/bugs/sim.ts RULE SEEDS
+ *     tsx test/bugs/sim.ts RULE BELOW [SEED ...]
  */
 import { outside, simulate } from "../sim/simulate.ts";
 
-const [wanted, seeds] = process.argv.slice(2);
+const [wanted, below, ...first] = process.argv.slice(2);
 
 async function hunt(): Promise<void> {
-  for (let seed = 0; seed < Number(seeds); seed += 1) {
+  for (const seed of [...first.map(Number), ...Array(Number(below)).keys()]) {
     const { violations } = await outside(() => simulate(seed));
     for (const { rule, text } of violations) {
       process.stdout.write(`violation ${rule} seed ${seed}: ${text}\n`);

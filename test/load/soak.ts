@@ -4,9 +4,11 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { BatchResult } from "../proof/row.ts";
+import { freePort } from "../support/free-port.ts";
 import { Random } from "../support/random.ts";
 import { tempDir } from "../support/gateway.ts";
 import { withTeardown } from "../support/teardown.ts";
+import { collectorOf } from "./garbage.ts";
 import { sizeOf } from "./process-size.ts";
 import { quietGateway } from "./quiet-gateway.ts";
 import { startSoakUpstream } from "./soak-upstream.ts";
@@ -15,11 +17,13 @@ import { growth, trendOf, type Sample } from "./trend.ts";
 
 /** About a tenth of a core, beside the other tests. */
 const PER_SECOND = 60;
-/**
- * For as long as that: the old generation is collected every ten minutes and more at 60 a second, so that in half an hour the
- * saw that this draws looks like growth.
- */
+/** A leak for each request shows five times as large. */
 const PER_SECOND_FOR_AN_HOUR = 300;
+/**
+ * Left alone, the old generation is collected every ten minutes and more, and in half an hour the saw that this draws
+ * looks like growth. A saw with a tooth a minute does not.
+ */
+const COLLECTED_MS = 60_000;
 const HEAP_MIB = 128;
 /** Records are forgotten this soon, so that what is kept is the same all the time. */
 const RETENTION_S = 20;
@@ -34,6 +38,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
     const upstream = await startSoakUpstream(t);
     const retention = { completed: `${RETENTION_S}s`, unknown: `${RETENTION_S}s` };
+    const debugPort = await freePort();
     const start = await quietGateway(
       t,
       {
@@ -41,13 +46,15 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
         store: { url: `file:${tempDir(t)}`, timeout: "2s" },
         defaults: { retention },
       },
-      [`--max-old-space-size=${HEAP_MIB}`],
+      [`--max-old-space-size=${HEAP_MIB}`, `--inspect=127.0.0.1:${debugPort}`],
     );
     const gateway = await start();
+    const collect = await collectorOf(t, debugPort);
     const perSecond = minutes >= 60 ? PER_SECOND_FOR_AN_HOUR : PER_SECOND;
     const traffic = new Traffic(gateway.url, new Random(first), perSecond);
     const rss: Sample[] = [];
     const anonymous: Sample[] = [];
+    const collected: Sample[] = [];
     const sockets: Sample[] = [];
     const handles: Sample[] = [];
     const startedMs = performance.now();
@@ -55,9 +62,12 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
     for (let nextMs = startedMs; nextMs < endMs; nextMs += 1000) {
       await pause(Math.max(0, nextMs - performance.now()));
       traffic.second();
+      const tooth = (nextMs - startedMs) % COLLECTED_MS === 0;
+      if (tooth) await collect();
       if (nextMs < startedMs + WARM_UP * minutes * 60_000) continue;
       const size = sizeOf(gateway.pid);
       rss.push({ atMs: nextMs, value: size.rssMiB });
+      if (tooth) collected.push({ atMs: nextMs, value: size.rssMiB });
       anonymous.push({ atMs: nextMs, value: size.anonymousMiB });
       sockets.push({ atMs: nextMs, value: size.sockets });
       handles.push({ atMs: nextMs, value: size.handles });
@@ -81,6 +91,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
       peaks: {
         rssMiB: largest(rss),
         rssRiseMiBPerHour: trendOf(rss).slopePerHour,
+        ...(minutes >= 60 && { collectedRiseMiBPerHour: trendOf(collected).slopePerHour }),
         anonymousRiseMiBPerHour: trendOf(anonymous).slopePerHour,
         sockets: largest(sockets),
         openFiles: largest(handles),
