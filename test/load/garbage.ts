@@ -1,6 +1,6 @@
 /** A process of Node's whose garbage is collected when it is asked for, over the debugger's protocol. */
 import { once } from "node:events";
-import WebSocket from "ws";
+import { WebSocket } from "ws";
 import { call } from "../support/client.ts";
 import type { Teardown } from "../support/teardown.ts";
 
@@ -20,7 +20,7 @@ export async function collectorOf(t: Teardown, port: number): Promise<() => Prom
     id += 1;
     const answered = once(socket, "message");
     socket.send(JSON.stringify({ id, method: "HeapProfiler.collectGarbage" }));
-    const [answer] = await answered;
+    const [answer] = (await answered) as [Buffer, boolean];
     const { id: of, error } = JSON.parse(String(answer)) as {
       readonly id: number;
       error?: unknown;

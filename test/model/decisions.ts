@@ -9,9 +9,12 @@ import {
   decideMarkUnknown,
   decideRelease,
   type ClaimRequest,
+  type RecordedResponse,
   type StoredRecord,
 } from "../../src/core/record.ts";
 import type { Decision } from "../../src/core/record.ts";
+import { decideSettleUnknown } from "../../src/core/probe.ts";
+import type { Finding } from "../../src/core/probe-ports.ts";
 
 const STATES = ["ABSENT", "INFLIGHT", "LAPSED", "COMPLETED", "UNKNOWN"] as const;
 
@@ -24,6 +27,8 @@ interface Situation {
   readonly same: boolean;
   readonly first: boolean;
   readonly policy: "block" | "resend";
+  /** What a probe has found out. */
+  readonly finding: Finding["kind"];
 }
 
 /** How Promela asks for each of them. */
@@ -51,6 +56,10 @@ const QUESTIONS: readonly {
     values: [{ policy: "block" }, { policy: "resend" }],
     ask: ({ policy }) => (policy === "block" ? "policy == BLOCKS" : "policy == RESENDS"),
   },
+  {
+    values: [{ finding: "executed" }, { finding: "not-executed" }],
+    ask: ({ finding }) => (finding === "executed" ? "by > 0" : "by == 0"),
+  },
 ];
 
 const NOW_MS = 1_000_000;
@@ -58,9 +67,11 @@ const LEASE_MS = 40_000;
 const RETENTION_MS = 500_000;
 const MINE = "0a".repeat(16);
 const OTHERS = "0b".repeat(16);
+const FRESH = "0c".repeat(16);
 const ID = "01".repeat(32);
 
 const RESPONSE = { status: 201, headers: [], body: Buffer.from("new") };
+const PROBED = { status: 200, headers: [], body: Buffer.from("found out") };
 
 function storedIn({ state, mine, first }: Situation): StoredRecord | undefined {
   const base = {
@@ -104,12 +115,18 @@ const claimIn = ({ same, policy }: Situation): ClaimRequest => ({
   onUnknown: policy,
 });
 
-/** The four transitions, so that a test can put a wrong one in the place of one. */
+const findingIn = ({ finding }: Situation): Finding =>
+  finding === "executed"
+    ? { kind: finding, by: "probe", response: PROBED, retentionMs: RETENTION_MS, token: FRESH }
+    : { kind: finding };
+
+/** The transitions, so that a test can put a wrong one in the place of one. */
 export interface Decisions {
   readonly decideClaim: typeof decideClaim;
   readonly decideComplete: typeof decideComplete;
   readonly decideRelease: typeof decideRelease;
   readonly decideMarkUnknown: typeof decideMarkUnknown;
+  readonly decideSettleUnknown: typeof decideSettleUnknown;
 }
 
 export const OF_THE_CODE: Decisions = {
@@ -117,6 +134,7 @@ export const OF_THE_CODE: Decisions = {
   decideComplete,
   decideRelease,
   decideMarkUnknown,
+  decideSettleUnknown,
 };
 
 /** What a decision does, in Promela's words; the answer is the last of them. */
@@ -145,9 +163,7 @@ const WORDS: Readonly<Record<string, string>> = {
 function difference(before: StoredRecord | undefined, after: StoredRecord): string[] {
   return [
     stateOf(after),
-    ...(after.token === before?.token
-      ? []
-      : [after.token === MINE ? "tok = t" : unheardOf("a token")]),
+    ...(after.token === before?.token ? [] : [tokenOf(after)]),
     ...(after.fence === before?.fence ? [] : [fenceOf(before, after)]),
     ...(before === undefined ? ["recfp = FP(t)"] : []),
     ...(before !== undefined && after.fingerprint !== before.fingerprint ? ["recfp = FP(t)"] : []),
@@ -160,11 +176,20 @@ function stateOf(after: StoredRecord): string {
       if (after.leaseUntilMs !== NOW_MS + LEASE_MS) return unheardOf("a lease");
       return "st = INFLIGHT; over = false";
     case "completed":
-      if (after.response !== RESPONSE) return unheardOf("a response");
-      return "st = COMPLETED; over = false; val = t + 1";
+      return `st = COMPLETED; over = false; ${answerOf(after.response)}`;
     case "unknown":
       return "st = UNKNOWN; over = false";
   }
+}
+
+function answerOf(response: RecordedResponse | undefined): string {
+  if (response === RESPONSE) return "val = t + 1";
+  return response === PROBED ? "val = by" : unheardOf("a response");
+}
+
+function tokenOf({ token }: StoredRecord): string {
+  if (token === MINE) return "tok = t";
+  return token === FRESH ? "tok = NOBODY" : unheardOf("a token");
 }
 
 function fenceOf(before: StoredRecord | undefined, { fence }: StoredRecord): string {
@@ -232,6 +257,10 @@ export function recordModel(decisions: Decisions): string {
     const decision = decisions.decideMarkUnknown(stored, MINE, "reset", RETENTION_MS, NOW_MS);
     return effect(stored, decision);
   };
+  const settle = (at: Situation): string => {
+    const stored = storedIn(at);
+    return effect(stored, decisions.decideSettleUnknown(stored, MINE, findingIn(at), NOW_MS));
+  };
   return [
     "/*",
     " * What the store decides, generated from src/core/record.ts: `sit` is the record's state as of now, `mine` whether the",
@@ -243,6 +272,7 @@ export function recordModel(decisions: Decisions): string {
     ...inline("decide_complete", tree({}, complete)),
     ...inline("decide_release", tree({}, release)),
     ...inline("decide_mark", tree({}, mark)),
+    ...inline("decide_settle", tree({}, settle)),
     "",
   ].join("\n");
 }

@@ -43,6 +43,12 @@ export const SOUND: readonly Model[] = [
     defines: ["PAUSES", "RESEND", "TRIES=2"],
   },
   {
+    name: "probe",
+    claim:
+      "a crash, pauses, a store call lost, failed or late, what the upstream has it may yet do",
+    defines: ["PAUSES", "PROBE", "CRASHES=1", "FAULTS=1"],
+  },
+  {
     name: "block, calm",
     claim: "store calls lost, failed or executed at any later time, nothing else",
     defines: CALM,
@@ -65,6 +71,7 @@ const wrong = (define: string, claim: string, breaks: string, ...others: string[
 
 const BLOCK = ["PAUSES"];
 const RESEND = ["PAUSES", "RESEND"];
+const PROBE = ["PAUSES", "PROBE", "FAULTS=1"];
 const FEW_FAULTS = ["PUNCTUAL", "FAULTS=1"];
 
 export const WRONG: readonly Model[] = [
@@ -108,6 +115,18 @@ export const WRONG: readonly Model[] = [
     "executed_twice",
     ...RESEND,
     ...FEW_FAULTS,
+  ),
+  wrong(
+    "SETTLE_WHATEVER_IS_UNKNOWN",
+    "what a probe found out settles whichever attempt is unknown by then",
+    "executed_twice",
+    ...PROBE,
+  ),
+  wrong(
+    "NOT_FOUND_COUNTS_AT_ONCE",
+    "a 404 frees the key while the first request may be at work",
+    "executed_twice",
+    ...PROBE,
   ),
   wrong(
     "CLAIM_NOT_IDEMPOTENT",
@@ -179,6 +198,11 @@ const LARGE: readonly Model[] = [
     name: "block, three gateways, four tries",
     claim: "three crashes, pauses, up to three store calls lost, failed or late",
     defines: ["PAUSES", "GATEWAYS=3", "TRIES=4", "CRASHES=3", "FAULTS=3"],
+  },
+  {
+    name: "probe, two late calls",
+    claim: "two crashes, pauses, up to two store calls lost, failed or late",
+    defines: ["PAUSES", "PROBE", "FAULTS=2"],
   },
   {
     name: "resend, two late calls",

@@ -31,6 +31,7 @@
 #else
 #define FP(t) 0
 #endif
+/* PROBE: the upstream is asked what became of an unknown outcome. With `block` alone. */
 
 /* -------------------------------------------------------------------------------------------------- the record */
 #define ABSENT    0
@@ -44,6 +45,7 @@
 byte st = ABSENT;          /* as stored, so never LAPSED */
 bool over;                 /* the lease is over on the store's clock */
 byte tok, fence, val;      /* val: whose answer is recorded, its token + 1; 0 where there is none */
+#define NOBODY TRIES       /* the token of who settles what another has sent */
 bool recfp;
 
 /* ---------------------------------------------------------------------------------------- what is heard of a call */
@@ -58,7 +60,7 @@ bool recfp;
 
 byte heard;                /* 0 between steps */
 /* Set and read within one d_step, so they are no part of a state. */
-hidden byte ans, sit, policy, found, mine, same, used, gap;
+hidden byte ans, sit, policy, found, mine, same, used, gap, by;
 
 #include "record.pml"
 
@@ -91,6 +93,16 @@ byte crashes, faults;
 
 #define busy(t) (phase[t] == WORKING || phase[t] == CALLING)
 
+#if TRIES == 2
+#define ALL(p) (p(0) && p(1))
+#endif
+#if TRIES == 3
+#define ALL(p) (p(0) && p(1) && p(2))
+#endif
+#if TRIES == 4
+#define ALL(p) (p(0) && p(1) && p(2) && p(3))
+#endif
+
 /* Calls that their gateway knows nothing of: the store may execute each of them once, at any later time, or never. */
 byte lateClaim[TRIES];     /* two asks are two calls */
 bool lateComplete[TRIES], lateRelease[TRIES], lateMark[TRIES], latePutBack[TRIES];
@@ -106,6 +118,21 @@ byte executed;             /* fingerprint + 1 of what is on the wire */
 bool everSent;
 #endif
 
+#ifdef PROBE
+/* What the upstream has done, whatever was heard of it: whose request took effect, token + 1. */
+byte effect;
+/* Its connection is gone, and the upstream may do it yet, or never. */
+bool atWork[TRIES];
+#define NOT_AT_WORK(t) (!atWork[t] && phase[t] != CALLING)
+#define NOTHING_AT_WORK ALL(NOT_AT_WORK)
+
+#define NOT_FOUND 0        /* else `effect`, as the status URL tells it */
+#define NOT_ASKED 255
+/* One probe: which attempt it is about, token + 1, and what it has found out. The store may execute it at a later time. */
+byte about, lateAbout;
+byte finding = NOT_ASKED, lateFinding = NOT_ASKED;
+#endif
+
 /* Each property is a name, so that a trail says which of them is broken. */
 #define must(cond, name) name = !(cond); assert(!name)
 hidden byte executed_twice, unclaimed, executed_after_recorded, mismatch_executed, answers_differ, foreign_answer;
@@ -119,8 +146,12 @@ hidden byte completion_lost, stuck, overlap, unsent_unknown, unrecorded, disturb
  * of these, some of its runs are not looked at: it has to fail, and a failure stays one.
  */
 #define FOR_GOOD (st == COMPLETED)
+#ifdef PROBE               /* what is unknown may be free again */
+#define NEVER_ABSENT FOR_GOOD
+#else
 #define NEVER_ABSENT (st == COMPLETED || st == UNKNOWN || fence > 1)
-#ifdef RESEND
+#endif
+#if defined(RESEND) || defined(PROBE)
 #define SENT_ONCE false
 #else
 #define SENT_ONCE (st == UNKNOWN)
@@ -260,6 +291,24 @@ inline do_mark(t) {
   standing()
 }
 
+#ifdef PROBE
+inline do_settle(attempt, what) {
+  by = what;
+  look(attempt);
+#ifdef SETTLE_WHATEVER_IS_UNKNOWN
+  mine = (st != ABSENT);
+#endif
+  found = fence;
+  decide_settle(attempt);
+  if
+  :: ans == DONE && by == NOT_FOUND && effect == 0 && NOTHING_AT_WORK -> sentFences = sentFences & ~(1 << found)
+  :: else
+  fi;
+  found = 0;
+  standing()
+}
+#endif
+
 #ifdef FAULTS
 #define FAULT (faults < FAULTS)
 #define FAULTY faults++
@@ -323,6 +372,20 @@ inline ask_mark(t) {
   fi
 }
 
+#ifdef PROBE
+inline ask_settle() {
+  if
+  :: d_step { do_settle(about - 1, finding); heard = ans }
+#ifdef PUNCTUAL
+  :: d_step { FAULT -> FAULTY; do_settle(about - 1, finding) }
+  :: d_step { FAULT -> FAULTY }
+#else
+  :: d_step { FAULT && lateAbout == 0 -> FAULTY; lateAbout = about; lateFinding = finding }
+#endif
+  fi
+}
+#endif
+
 /* --------------------------------------------------------------------------------------------- what clients are told */
 inline tell(t, whose) {
   must(FP(t) == FP(whose - 1), foreign_answer);
@@ -377,6 +440,16 @@ inline put_on_the_wire(t) {
   sentFences = sentFences | (1 << f[t])
 }
 
+#ifdef PROBE
+inline takes_effect(t) {
+  must(effect == 0, executed_twice);
+  effect = t + 1
+}
+#define EFFECT(t) takes_effect(t)
+#else
+#define EFFECT(t) skip
+#endif
+
 inline not_processed(t) {
   sentFences = sentFences & ~(1 << f[t]);
 #ifdef REUSE
@@ -416,16 +489,6 @@ inline not_processed(t) {
 #define NOT_AT_0(t) (!busy(t) || gateway[t] != 0)
 #define NOT_AT_1(t) (!busy(t) || gateway[t] != 1)
 #define NOT_AT_2(t) (!busy(t) || gateway[t] != 2)
-#if TRIES == 2
-#define ALL(p) (p(0) && p(1))
-#endif
-#if TRIES == 3
-#define ALL(p) (p(0) && p(1) && p(2))
-#endif
-#if TRIES == 4
-#define ALL(p) (p(0) && p(1) && p(2) && p(3))
-#endif
-
 proctype Try(byte t) {
 end:
   do
@@ -484,7 +547,7 @@ end:
        phase[t] = WORKING;
        mineOver[t] = false;
        if
-       :: step[t] = COMPLETE; SERVED                     /* a whole answer */
+       :: d_step { EFFECT(t); step[t] = COMPLETE; SERVED }  /* a whole answer */
 #ifdef ANSWER_BEFORE_SETTLE
        :: step[t] = COMPLETE; SERVED; seen = t + 1
 #endif
@@ -497,6 +560,9 @@ end:
        :: step[t] = BYTE
 #else
        :: step[t] = MARK; SERVED                         /* reset, cut short, no answer in time */
+#ifdef PROBE
+          atWork[t] = true
+#endif
 #endif
 #endif
 #endif
@@ -568,6 +634,37 @@ end:
   od
 }
 
+#ifdef PROBE
+/* core/probe.ts: a 404 counts only after as long as the upstream may need. */
+#ifdef NOT_FOUND_COUNTS_AT_ONCE
+#define COUNTS true
+#else
+#define COUNTS NOTHING_AT_WORK
+#endif
+
+/* flow/prober.ts: reads the record, asks the upstream, and settles what it has asked about. Its gateway may die meanwhile. */
+proctype Prober() {
+end:
+  do
+  :: atomic { about == 0 && (st == UNKNOWN || (st == INFLIGHT && over)) -> about = tok + 1 }
+  :: atomic { about > 0 && finding == NOT_ASKED ->
+       if
+       :: effect > 0 -> finding = effect
+       :: effect == 0 && COUNTS -> finding = NOT_FOUND
+       :: about = 0                                      /* no answer, or none that settles it */
+       fi }
+  :: atomic { about > 0 && finding != NOT_ASKED ->
+       ask_settle();
+       d_step {
+       if
+       :: heard == DONE && finding != NOT_FOUND -> tell_recorded(NOBODY, finding)
+       :: else
+       fi;
+       heard = NOTHING; about = 0; finding = NOT_ASKED } }
+  od
+}
+#endif
+
 /* ------------------------------------------------------------------------------- time, crashes, and the end of it all */
 #ifdef PAUSES
 #define MAY_END(t) true
@@ -590,7 +687,14 @@ end:
 inline crash(g) {
   crashes++;
   for (found : 0 .. TRIES - 1) {
-    if :: gateway[found] == g && busy(found) -> finish(found) :: else fi
+    if
+    :: gateway[found] == g && busy(found) ->
+#ifdef PROBE
+       if :: phase[found] == CALLING -> atWork[found] = true :: else fi;
+#endif
+       finish(found)
+    :: else
+    fi
   }
   found = 0;
   standing()
@@ -620,10 +724,19 @@ inline audit() {
   :: atomic { lateRelease[i] -> d_step { lateRelease[i] = false; do_release(i) } } \
   :: atomic { lateMark[i] -> d_step { lateMark[i] = false; do_mark(i) } }
 
+#ifdef PROBE
+#define AT_WORK(i) \
+  :: atomic { atWork[i] -> d_step { atWork[i] = false; takes_effect(i) } } \
+  :: atomic { atWork[i] -> atWork[i] = false }
+#endif
+
 active proctype World() {
   byte t;
   atomic {
     for (t : 0 .. TRIES - 1) { run Try(t) }
+#ifdef PROBE
+    run Prober();
+#endif
     t = 0
   }
   do
@@ -638,6 +751,18 @@ active proctype World() {
 #endif
 #if TRIES > 3
   LATE_CALLS(3)
+#endif
+#endif
+
+#ifdef PROBE
+  AT_WORK(0)
+  AT_WORK(1)
+#if TRIES > 2
+  AT_WORK(2)
+#endif
+#ifndef PUNCTUAL
+  :: atomic { lateAbout > 0 -> d_step { do_settle(lateAbout - 1, lateFinding); lateAbout = 0; lateFinding = NOT_ASKED } }
+  :: atomic { lateAbout > 0 -> d_step { lateAbout = 0; lateFinding = NOT_ASKED } }
 #endif
 #endif
 

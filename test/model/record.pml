@@ -110,3 +110,25 @@ inline decide_mark(t) {
      fi
   fi
 }
+
+inline decide_settle(t) {
+  if
+  :: sit == ABSENT -> ans = LOST
+  :: sit == INFLIGHT -> ans = LOST
+  :: sit == LAPSED -> if
+     :: mine -> if
+        :: by > 0 -> st = COMPLETED; over = false; val = by; tok = NOBODY; ans = DONE
+        :: by == 0 -> forgotten(); ans = DONE
+        fi
+     :: !mine -> ans = LOST
+     fi
+  :: sit == COMPLETED -> ans = LOST
+  :: sit == UNKNOWN -> if
+     :: mine -> if
+        :: by > 0 -> st = COMPLETED; over = false; val = by; tok = NOBODY; ans = DONE
+        :: by == 0 -> forgotten(); ans = DONE
+        fi
+     :: !mine -> ans = LOST
+     fi
+  fi
+}
