@@ -1,6 +1,7 @@
 /**
  * Nothing that a caller chooses becomes a series: 20,000 distinct keys, paths, callers and methods over sockets. (The
- * metrics room's own test does 100,000 without them.) And what Prometheus scrapes is what Prometheus reads.
+ * metrics room's own test does 100,000 without them.) And what Prometheus scrapes is what Prometheus reads. Long
+ * enough for a process of its own.
  */
 import { execFile, execFileSync } from "node:child_process";
 import root, { type Test } from "tap";

@@ -11,7 +11,7 @@ async function read(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 t.test("after close nothing is left that would keep the process alive", async (t) => {
-  // The first test of this file, so that nothing of an earlier one is still closing.
+  // The first test of this file, and the file in a process of its own: nothing of an earlier one is still closing.
   const held = (): string[] => process.getActiveResourcesInfo().toSorted();
   const before = held();
   const upstream = await startUpstream(t);

@@ -1,4 +1,7 @@
-/** 50 concurrent requests with one key against two gateway processes that share one Redis. */
+/**
+ * 50 concurrent requests with one key against two gateway processes that share one Redis. In a process of its own, as they
+ * stay until it ends.
+ */
 import t from "tap";
 import { configured, startGatewayProcess } from "../support/gateway-process.ts";
 import { startRedis } from "../support/redis-server.ts";

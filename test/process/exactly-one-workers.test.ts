@@ -1,4 +1,7 @@
-/** 50 concurrent requests with one key against one gateway of two workers that share the embedded store. */
+/**
+ * 50 concurrent requests with one key against one gateway of two workers that share the embedded store. In a process of its
+ * own, as it stays until that ends.
+ */
 import t from "tap";
 import { tempDir } from "../support/gateway.ts";
 import { configured, startGatewayProcess } from "../support/gateway-process.ts";

@@ -47,6 +47,13 @@ const sameAnswer = {
   ...settings,
   routes: routes.map((route) => ({ ...route, replay: {} })),
 };
+/** A crowd of 50 is through when the machine lets it: 409 is for waits that are too long, and none is here. */
+const patient = {
+  ...settings,
+  routes: routes.map((route) =>
+    "waitTimeout" in route ? { ...route, waitTimeout: "60s" } : route,
+  ),
+};
 
 await inEveryDeployment(
   "50 concurrent identical PUTs start one; the first got 201, the others 200",
@@ -135,7 +142,7 @@ await inEveryDeployment(
 
 await inEveryDeployment(
   "where If-None-Match: * is demanded its lack is 428, and a repeat with it 412",
-  settings,
+  patient,
   newCloud,
   async (t, { url }) => {
     const release = (n: number): string => `${url(n)}/releases/${UUID}`;

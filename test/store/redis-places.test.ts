@@ -113,6 +113,7 @@ t.test(
   async (t) => {
     const nodes = await startCluster(t);
     const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    // The process is this file's own, so that no timer of another file can end meanwhile and hide one of these.
     const running = (kind: string): number =>
       process.getActiveResourcesInfo().filter((resource) => resource === kind).length;
     const timers = running("Timeout");

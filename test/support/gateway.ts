@@ -61,7 +61,7 @@ export function tempDir(t: Teardown): string {
 let shared: Promise<RedisServer> | undefined;
 let prefixes = 0;
 
-/** One redis-server for a whole test file; `t` is the file's own root test, so that it lives as long. */
+/** One redis-server for all files of this process; `t` is the root test, so that it lives as long. */
 export function sharedRedis(t: Teardown): Promise<RedisServer> {
   shared ??= startRedis(t);
   return shared;

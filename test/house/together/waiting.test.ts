@@ -1,0 +1,2 @@
+/** Is never read to its end. */
+await new Promise(() => undefined);

@@ -1,0 +1,3 @@
+import { runPart } from "../support/together.ts";
+
+await runPart(import.meta.url);
