@@ -7,10 +7,8 @@ import { isAscii } from "node:buffer";
 import { chmodSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { build, transform, type Plugin as BundlePlugin } from "esbuild";
+import { build, transform, type BuildOptions, type Plugin } from "esbuild";
 import { licencesOf } from "./licences.ts";
-
-export type { BundlePlugin };
 
 /** It brings compiled code, which has to stay where it is installed. */
 const NATIVE = ["lmdb"];
@@ -36,7 +34,24 @@ export interface BundleOptions {
   readonly outDir: string;
   /** Where it is written, if it is moved afterwards; the maps name the sources as seen from `outDir`. */
   readonly writtenTo?: string;
-  readonly plugins?: readonly BundlePlugin[];
+}
+
+/** How a program becomes one file, which is not written; without maps. */
+export function programOptions({ root, entry, outDir }: BundleOptions) {
+  return {
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outdir: outDir,
+    write: false,
+    ...AS_COMMONJS,
+    outExtension: { ".js": ".cjs" },
+    // Its other form asks for its files in a way that no bundler follows.
+    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
+    external: NATIVE,
+    // Node 20 lets no code import that was kept.
+    supported: { "dynamic-import": false },
+    banner: { js: MODULE_URL },
+  } satisfies BuildOptions;
 }
 
 /**
@@ -45,24 +60,13 @@ export interface BundleOptions {
  * @throws where something cannot be read or resolved
  */
 export async function bundle(options: BundleOptions): Promise<string> {
-  const { root, entry, outDir, writtenTo = outDir, plugins = [] } = options;
+  const { root, outDir, writtenTo = outDir } = options;
   const { outputFiles, metafile } = await build({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    outdir: outDir,
-    write: false,
+    ...programOptions(options),
     metafile: true,
-    ...AS_COMMONJS,
-    outExtension: { ".js": ".cjs" },
-    // Its other form asks for its files in a way that no bundler follows.
-    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
-    external: NATIVE,
-    // Node 20 lets no code import that was kept.
-    supported: { "dynamic-import": false },
     sourcemap: "linked",
     sourcesContent: false,
-    banner: { js: MODULE_URL },
-    plugins: [...plugins, ownSourcesOnly],
+    plugins: [ownSourcesOnly],
   });
   mkdirSync(writtenTo, { recursive: true });
   for (const { path, contents } of outputFiles) {
@@ -119,7 +123,7 @@ export async function bundleConsole(root: string, outDir: string): Promise<void>
 }
 
 /** A map of its own with a single entry keeps a package's lines out of ours, which would be five times as big. */
-const ownSourcesOnly: BundlePlugin = {
+const ownSourcesOnly: Plugin = {
   name: "own sources only",
   setup(bundler) {
     bundler.onLoad({ filter: /\/node_modules\/.*\.[cm]?js$/ }, async ({ path }) => ({

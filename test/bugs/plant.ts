@@ -4,14 +4,14 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { BundlePlugin } from "../../deploy/build/bundle.ts";
 import { RULES, type Rule } from "../checker/history.ts";
 import { BARE_NODE } from "../support/bare-node.ts";
-import { bundled, ROOT } from "../support/bundled.ts";
-import { withTeardown } from "../support/teardown.ts";
+import { ROOT } from "../support/bundled.ts";
+import { withTeardown, type Teardown } from "../support/teardown.ts";
+import { Bed, type Texts } from "./bed.ts";
 import type { Bug, Edit, Hunt } from "./bugs.ts";
 
 export const MOST_SEEDS = 1000;
@@ -22,40 +22,39 @@ export interface Found {
   readonly ms: number;
 }
 
+/** The programs of both hunts, to plant bugs in. */
+export type Beds = Readonly<Record<Hunt, Bed>>;
+
+export function newBeds(t: Teardown): Beds {
+  return { wire: new Bed(t, "test/bugs/wire.ts"), sim: new Bed(t, "test/bugs/sim.ts") };
+}
+
 /** Hunts a bug until its rule is broken. Rejects where an edit does not fit, or the hunt breaks instead of ending. */
-export function hunt({ hunt: kind, rule, seed = 0, edits }: Bug): Promise<Found> {
-  return kind === "wire" ? huntIn(edits, WIRE) : huntIn(edits, SIM, rule, MOST_SEEDS, seed);
+export function hunt(beds: Beds, { hunt: kind, rule, seed = 0, edits }: Bug): Promise<Found> {
+  return kind === "wire"
+    ? huntIn(beds.wire, edits)
+    : huntIn(beds.sim, edits, rule, MOST_SEEDS, seed);
 }
 
 /** What is found where nothing is planted, by the simulation in these seeds. */
-export function huntNothing(kind: Hunt, seeds: readonly number[]): Promise<Found> {
-  return kind === "wire" ? huntIn([], WIRE) : huntIn([], SIM, "none", 0, ...seeds);
+export function huntNothing(beds: Beds, kind: Hunt, seeds: readonly number[]): Promise<Found> {
+  return kind === "wire" ? huntIn(beds.wire, []) : huntIn(beds.sim, [], "none", 0, ...seeds);
 }
 
-const WIRE = "test/bugs/wire.ts";
-const SIM = "test/bugs/sim.ts";
-
 async function huntIn(
+  bed: Bed,
   edits: readonly Edit[],
-  program: string,
   ...args: readonly (string | number)[]
 ): Promise<Found> {
   const texts = plant(edits);
-  return withTeardown(async (t) => {
-    const path = await bundled(t, program, [inPlaceOf(texts)]);
-    for (const [file, lua] of texts) {
-      // Beside the bundle, not in it.
-      if (file.endsWith(".lua")) writeFileSync(join(path, "../scripts", basename(file)), lua);
-    }
-    return run(path, args.map(String));
-  });
+  return withTeardown(async (t) => run(await bed.plant(t, texts), args.map(String)));
 }
 
 /**
  * The edited texts, by the paths of their files.
  * @throws where an edit does not fit in exactly one place
  */
-export function plant(edits: readonly Edit[]): ReadonlyMap<string, string> {
+export function plant(edits: readonly Edit[]): Texts {
   const texts = new Map<string, string>();
   for (const { file, search, replace } of edits) {
     const path = join(ROOT, "src", file);
@@ -66,19 +65,6 @@ export function plant(edits: readonly Edit[]): ReadonlyMap<string, string> {
     texts.set(path, parts.join(replace));
   }
   return texts;
-}
-
-/** What the bundler is given to read instead of these files. */
-function inPlaceOf(texts: ReadonlyMap<string, string>): BundlePlugin {
-  return {
-    name: "planted",
-    setup(bundler) {
-      bundler.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
-        const planted = texts.get(path);
-        return planted === undefined ? undefined : { contents: planted, loader: "ts" };
-      });
-    },
-  };
 }
 
 async function run(program: string, args: readonly string[]): Promise<Found> {

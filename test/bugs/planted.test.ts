@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import t from "tap";
 import { BUGS } from "./bugs.ts";
-import { huntNothing, plant } from "./plant.ts";
+import { huntNothing, newBeds, plant } from "./plant.ts";
 import { huntBugs, rows } from "./rows.ts";
 
 t.test("names are unique, and an edit that does not fit is an error", async (q) => {
@@ -27,8 +27,9 @@ t.test("the page tells of each bug, and of no other", async (q) => {
 
 t.test("every planted bug is caught by the rule that it breaks", async (q) => {
   const [row] = rows;
+  const beds = newBeds(q);
   const seeds = new Set<number>();
-  const result = await huntBugs(0, row?.ci ?? 0, ({ bug, caught, seed, ms }) => {
+  const result = await huntBugs(beds, 0, row?.ci ?? 0, ({ bug, caught, seed, ms }) => {
     if (seed !== undefined) seeds.add(seed);
     q.comment(`${bug.name}: ${bug.rule}, ${caught} (${(ms / 1000).toFixed(1)} s)`);
   });
@@ -36,7 +37,10 @@ t.test("every planted bug is caught by the rule that it breaks", async (q) => {
   q.equal(result.done, BUGS.length, "all of them were hunted");
   q.comment(`no bug took more than ${result.peaks?.["seeds"] ?? 0} seeds`);
 
-  const [wire, sim] = await Promise.all([huntNothing("wire", []), huntNothing("sim", [...seeds])]);
+  const [wire, sim] = await Promise.all([
+    huntNothing(beds, "wire", []),
+    huntNothing(beds, "sim", [...seeds]),
+  ]);
   q.same(wire.violations, [], "nothing planted, nothing found over the wire");
   q.same(sim.violations, [], "nothing planted, nothing found where bugs were");
   q.ok(seeds.size > 0, "the simulation found some");

@@ -1,7 +1,8 @@
 /** The row of the planted bugs: each is hunted in a copy of its own, two copies at a time. */
 import type { BatchResult, ProofRow } from "../proof/row.ts";
 import { BUGS, type Bug } from "./bugs.ts";
-import { hunt, missed, MOST_SEEDS } from "./plant.ts";
+import { withTeardown } from "../support/teardown.ts";
+import { hunt, missed, MOST_SEEDS, newBeds, type Beds } from "./plant.ts";
 
 /** As many processes as a small machine has cores. */
 const AT_ONCE = 2;
@@ -17,6 +18,7 @@ export interface Hunted {
 
 /** Hunts the bugs from `first` on, and tells `heard` of each that was caught. */
 export async function huntBugs(
+  beds: Beds,
   first: number,
   count: number,
   heard: (hunted: Hunted) => void = () => undefined,
@@ -27,7 +29,7 @@ export async function huntBugs(
   const done = queue.length;
   const work = async (): Promise<void> => {
     for (let bug = queue.shift(); bug !== undefined; bug = queue.shift()) {
-      const found = await hunt(bug);
+      const found = await hunt(beds, bug);
       const how = missed(bug, found);
       if (how !== undefined) violations.push(`${bug.name}: ${how}`);
       const caught = found.violations.find((violation) => violation.rule === bug.rule);
@@ -59,6 +61,6 @@ export const rows: readonly ProofRow[] = [
     ci: BUGS.length,
     long: BUGS.length,
     batch: BUGS.length,
-    run: huntBugs,
+    run: (first, count) => withTeardown((t) => huntBugs(newBeds(t), first, count)),
   },
 ];

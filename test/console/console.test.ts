@@ -10,6 +10,8 @@ import { openTab, startBrowser, type Tab } from "./browser.ts";
 import { killMidCall, signIn, silence, startStage, TOKEN, type Stage } from "./stage.ts";
 
 const browser: Browser = await startBrowser(t);
+// A page that is left open goes on asking for news.
+t.afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
 
 /** Opens the console and signs in. */
 async function signedIn(

@@ -122,10 +122,12 @@ class Fuzz {
       pieces,
       answersBeforeLastWord(requests),
     );
-    const told = `seed ${seed}: ${JSON.stringify(bytes)} answered ${JSON.stringify(received)}`;
-    if (hung) this.#violate(`hung: ${told}`);
-    const fault = this.#judge(from, requests, received, halfClosed);
-    if (fault !== undefined) this.#violate(`${fault}: ${told}`);
+    const judged = this.#judge(from, requests, received, halfClosed);
+    for (const fault of [hung ? "hung" : undefined, judged]) {
+      if (fault === undefined) continue;
+      const told = `${JSON.stringify(bytes)} answered ${JSON.stringify(received)}`;
+      this.#violate(`${fault}: seed ${seed}: ${told}`);
+    }
   }
 
   /** A clean request on a fresh connection. It shares the upstream's connections with everything before it. */
@@ -177,11 +179,11 @@ class Fuzz {
   /** Each request of a client explains one at the upstream, and no more. */
   #onSeen(seen: Seen): void {
     const sender = this.#senders.get(seen.from);
-    const told = JSON.stringify({ ...seen, body: seen.body.toString("latin1") });
     const spoofed = valuesOf(seen.fields, "x-forwarded-for")[0] !== seen.from;
+    if (!spoofed && sender !== undefined && explain(seen, sender)) return;
+    const told = JSON.stringify({ ...seen, body: seen.body.toString("latin1") });
     if (spoofed) return this.#violate(`a client spoke for others: ${told}`);
     if (sender === undefined) return this.#violate(`nobody at ${seen.from} sent ${told}`);
-    if (explain(seen, sender)) return;
     const why = sender.sent.map((sent) => unexplained(seen, sent) ?? "seen twice").join(", ");
     this.#violate(`${sender.what}: ${JSON.stringify(sender.bytes)} became (${why}) ${told}`);
   }

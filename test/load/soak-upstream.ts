@@ -9,9 +9,9 @@ export interface SoakUpstream {
   executions(): number;
 }
 
-/** `/broken` is reset, `/large` is more than is kept, everything else echoes the size of what it got. */
-export async function startSoakUpstream(t: Teardown): Promise<SoakUpstream> {
-  const large = Buffer.alloc(1_300_000, "x");
+/** `/broken` is reset, `/large` answers with so many bytes, everything else echoes the size of what it got. */
+export async function startSoakUpstream(t: Teardown, largeBytes: number): Promise<SoakUpstream> {
+  const large = Buffer.alloc(largeBytes, "x");
   let executions = 0;
   const server = http.createServer((req, res) => {
     let bytes = 0;

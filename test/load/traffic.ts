@@ -30,7 +30,8 @@ const MIX: readonly Kind[] = (
 
 /** So few are asked for again that their records are surely there still. */
 const REMEMBERED = 100;
-const BURSTS = 10;
+/** In a second. What comes together costs less than what comes one by one. */
+const BURSTS = 4;
 
 export class Traffic {
   readonly counts: Record<string, number> = { requests: 0, executed: 0 };

@@ -3,26 +3,23 @@
  * stay until it ends.
  */
 import t from "tap";
-import { configured, startGatewayProcess } from "../support/gateway-process.ts";
+import { quietGateway } from "../load/quiet-gateway.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { startUpstream } from "../support/upstream.ts";
 import { countExecutions, identical, mixed, ROUTES, type Place } from "./rounds.ts";
-import { ready } from "./store-places.ts";
 
 const ROUNDS = 200;
 
 const upstream = await startUpstream(t);
 countExecutions(upstream);
 const redis = await startRedis(t);
-const config = configured(t, {
+const settings = {
   upstream: { url: upstream.url },
   // The machine's load is no matter here.
   store: { url: redis.url, timeout: "5s" },
   routes: ROUTES,
-});
-const started = await Promise.all(
-  [1, 2].map(async () => ready(await startGatewayProcess(t, config))),
-);
+};
+const started = await Promise.all([1, 2].map(async () => (await quietGateway(t, settings))()));
 const place: Place = { gateways: started.map(({ url }) => url), upstream };
 
 t.test("two gateways, reject: one execution, everybody else its answer or 409 in-flight", (t) =>

@@ -3,8 +3,8 @@
  * round in two holds the upstream's answer until the duplicates have been dealt with; the others let it race them.
  */
 import type { Test } from "tap";
-import { openBurst, settled, type Burst } from "../support/burst.ts";
-import type { Answer, CallOptions } from "../support/client.ts";
+import { openBurst, settled, type Burst, type Shot } from "../support/burst.ts";
+import type { Answer } from "../support/client.ts";
 import { writeAnswer, type Call, type TestUpstream } from "../support/upstream.ts";
 
 const CLIENTS = 50;
@@ -21,7 +21,6 @@ export const ROUTES = [
   { name: "wait", match: { path: "/wait" }, onInFlight: "wait", waitTimeout: "20s" },
 ];
 
-type Shot = CallOptions & { readonly path: string };
 type OnInFlight = "reject" | "wait";
 
 interface Round {

@@ -46,7 +46,11 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
   });
 }
 
-function answerOf(res: http.IncomingMessage, body: Buffer): Answer {
+/** What a caller has, of what Node's parser or another one has read. */
+export function answerOf(
+  res: Pick<http.IncomingMessage, "statusCode" | "rawHeaders">,
+  body: Buffer,
+): Answer {
   const pairs: [string, string][] = [];
   for (let i = 0; i + 1 < res.rawHeaders.length; i += 2) {
     pairs.push([res.rawHeaders[i] ?? "", res.rawHeaders[i + 1] ?? ""]);
