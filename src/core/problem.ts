@@ -180,6 +180,8 @@ export interface RenderedProblem {
   readonly body: Uint8Array;
 }
 
+const UTF8 = new TextEncoder();
+
 /** RFC 9457 §3; `Link` with `rel="describedby"` where the route names its documentation. */
 export function renderProblem(problem: Problem): RenderedProblem {
   const text = TEXTS[problem.code];
@@ -201,6 +203,6 @@ export function renderProblem(problem: Problem): RenderedProblem {
   return {
     status: problem.status,
     headers,
-    body: new TextEncoder().encode(`${JSON.stringify(document)}\n`),
+    body: UTF8.encode(`${JSON.stringify(document)}\n`),
   };
 }

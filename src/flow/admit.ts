@@ -135,7 +135,7 @@ function judgeBody(
   const named = early?.kind === "key" ? nameOf(request, policy, scope, early.key) : {};
   switch (body.kind) {
     case "body":
-      return admitBody({ ...begun, scope, named }, body.bytes, readJson);
+      return admitBody({ request, match, early, scope, named }, body.bytes, readJson);
     case "too-large":
       return { kind: "refused", policy, refusal: tooLarge(policy), named, read: body.read };
     case "incomplete":

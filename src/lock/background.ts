@@ -15,9 +15,8 @@ export class Background {
 
   /** A failure is the work's own business: it must not matter to anybody by the time it happens. */
   run(work: () => Promise<unknown>): void {
-    const running: Promise<void> = Promise.allSettled([work()]).then(() => {
-      this.#running.delete(running);
-    });
+    const ended = (): void => void this.#running.delete(running);
+    const running: Promise<void> = work().then(ended, ended);
     this.#running.add(running);
   }
 

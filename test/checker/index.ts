@@ -28,15 +28,17 @@ export function indexOf({ name, events }: History): Index {
   for (const event of events) {
     switch (event.kind) {
       case "request":
-        refuseTwice(requests, event.request, `${name}: request ${event.request}`);
+        if (requests.has(event.request)) throw toldTwice(name, `request ${event.request}`);
         requests.set(event.request, event);
         break;
       case "execution":
-        refuseTwice(begun, event.execution, `${name}: execution ${event.execution}`);
+        if (begun.has(event.execution)) throw toldTwice(name, `execution ${event.execution}`);
         begun.set(event.execution, event);
         break;
       case "execution-end":
-        refuseTwice(ends, event.execution, `${name}: the end of execution ${event.execution}`);
+        if (ends.has(event.execution)) {
+          throw toldTwice(name, `the end of execution ${event.execution}`);
+        }
         ends.set(event.execution, event);
         break;
       case "claimed":
@@ -59,6 +61,6 @@ export function indexOf({ name, events }: History): Index {
 }
 
 /** A history that uses a number twice was written down wrong: judging it would prove nothing. */
-function refuseTwice(known: ReadonlyMap<number, unknown>, number: number, what: string): void {
-  if (known.has(number)) throw new Error(`${what} is told twice`);
+function toldTwice(name: string, what: string): Error {
+  return new Error(`${name}: ${what} is told twice`);
 }

@@ -101,7 +101,8 @@ export function keyRules(index: Index, object: Objection): (event: HistoryEvent)
           // One that was begun meanwhile may have been the first to claim.
           const alone = beginning.alone && state.requests === beginning.earlier + 1;
           const only = alone && beginning.earlier === 0;
-          refused(event, request, { ...beginning, alone, only }, stuckAfterMs, object);
+          const stuck = only || (alone && request.atMs > stuckAfterMs);
+          refused(event, request, beginning, stuck, object);
         }
         return;
       }
@@ -268,8 +269,8 @@ function belongs({ event }: Execution, { scope, key, fingerprint }: EventOf<"req
 function refused(
   reply: EventOf<"reply">,
   request: EventOf<"request">,
-  { completed, executed: fingerprint, alone, only }: Beginning & { readonly only: boolean },
-  stuckAfterMs: number,
+  { completed, executed: fingerprint }: Beginning,
+  stuck: boolean,
   object: Objection,
 ): void {
   const { outcome } = reply;
@@ -283,7 +284,7 @@ function refused(
       `request ${reply.request} was told ${outcome}, begun after the completion was acknowledged or told`,
     );
   }
-  if (outcome === "in-flight" && ((alone && request.atMs > stuckAfterMs) || only)) {
+  if (outcome === "in-flight" && stuck) {
     object("stuck", `request ${reply.request} was told in-flight with nobody else there`);
   }
 }

@@ -103,6 +103,7 @@ class Visit implements Connection, Client, InboundRequest {
   #life = 0;
   #open = true;
   #sending = false;
+  #answered = false;
 
   constructor(
     request: number,
@@ -134,6 +135,8 @@ class Visit implements Connection, Client, InboundRequest {
   }
 
   hangUp(): void {
+    // Nothing of the line waits any more for this to be told.
+    if (this.#answered) return;
     this.#unanswered();
     if (this.#operation.waits) this.#leaving.abort();
   }
@@ -181,11 +184,16 @@ class Visit implements Connection, Client, InboundRequest {
 
   #told({ status, headers }: Reply, body: Uint8Array): void {
     if (!this.#close()) return;
+    this.#answered = true;
     const outcome = fieldOf(headers, "idempotency-status") ?? "none";
-    const told = { kind: "reply", request: this.#request, status, outcome } as const;
-    const carries = CARRIES.has(outcome) && this.#isOwn(headers);
-    const answer = carries ? digestOf(status, headers, body) : undefined;
-    this.#scene.journal.tell(answer === undefined ? told : { ...told, answer });
+    const request = this.#request;
+    const { journal } = this.#scene;
+    if (CARRIES.has(outcome) && this.#isOwn(headers)) {
+      const answer = digestOf(status, headers, body);
+      journal.tell({ kind: "reply", request, status, outcome, answer });
+    } else {
+      journal.tell({ kind: "reply", request, status, outcome });
+    }
     this.#ended(FINAL.has(outcome));
   }
 

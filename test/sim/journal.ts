@@ -22,9 +22,11 @@ export class Journal {
     this.probes.set(result, (this.probes.get(result) ?? 0) + 1);
   }
 
-  tell(event: WithoutTime<HistoryEvent>): void {
+  /** Keeps `event` itself and sets its time. */
+  tell(event: WithoutTime<HistoryEvent> & { atMs?: number }): void {
     const world = this.#world;
-    this.events.push(Object.assign(event, { atMs: world.nowMs }));
+    event.atMs = world.nowMs;
+    this.events.push(event as HistoryEvent);
     if (event.kind === "reply") {
       this.outcomes.set(event.outcome, (this.outcomes.get(event.outcome) ?? 0) + 1);
     }

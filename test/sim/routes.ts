@@ -96,17 +96,16 @@ export const findReads = readsFinder(ROUTES);
 
 /** @throws where no route matches: the plan asks for nothing else. */
 export function policyOf(method: string, target: string): Policy {
-  const asked = `${method} ${target}`;
-  const known = found.get(asked);
+  const known = found.get(target)?.get(method);
   if (known !== undefined) return known;
   const match = findRoute(method, target);
   if (match === undefined || match.pattern === undefined) throw new Error(`no route: ${target}`);
-  found.set(asked, match.policy);
+  found.set(target, (found.get(target) ?? new Map<string, Policy>()).set(method, match.policy));
   return match.policy;
 }
 
-/** A handful of targets, asked for several times with each request. */
-const found = new Map<string, Policy>();
+/** By target and method: a handful of them, asked for several times with each request. */
+const found = new Map<string, Map<string, Policy>>();
 
 /** How often a plan takes which, and what it asks for there. */
 export const OPERATIONS: readonly {

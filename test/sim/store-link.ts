@@ -230,8 +230,7 @@ class Passage<T> {
 
   #fail(afterMs: number, full = false): void {
     this.#site.world.after(afterMs, () => {
-      const error = full ? new StoreFull("The store is full.") : away();
-      this.#arrive(undefined, error);
+      this.#arrive(undefined, full ? FULL : AWAY);
     });
   }
 
@@ -246,16 +245,16 @@ class Passage<T> {
     const { nowMs, random } = this.#site.world;
     // A process that was frozen finds the reply and the time-out at once, and may look at either first.
     const late = nowMs - this.#askedMs > STORE_TIMEOUT_MS && random.chance(0.5);
-    if (late) return this.#reject(away());
+    if (late) return this.#reject(AWAY);
     if (error !== undefined) return this.#reject(error);
     this.#call.heard?.(value as T);
     this.#resolve(value as T);
   }
 }
 
-function away(): Error {
-  return new StoreUnavailable("The store is away.");
-}
+/** One of each for all: nobody changes them, and nobody looks at where they come from. */
+const AWAY = new StoreUnavailable("The store is away.");
+const FULL = new StoreFull("The store is full.");
 
 function kindOf(value: unknown): string {
   if (typeof value === "string") return value;

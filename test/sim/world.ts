@@ -4,12 +4,7 @@
  * a real timer. Every event goes into the trace, of which the hash is kept always and the lines on demand.
  */
 import type { Random } from "../support/random.ts";
-
-interface Due {
-  readonly atMs: number;
-  readonly tie: number;
-  readonly run: () => void;
-}
+import { Queue } from "./queue.ts";
 
 /**
  * Runs the microtasks that are ready, in the midst of a macrotask: 0.3 us, where a turn of the event loop takes 2. Node
@@ -31,7 +26,7 @@ export class World {
   readonly lines: string[] | undefined;
   /** What the lines call an id; the hash is over the id itself. */
   readonly names = new Map<string, string>();
-  readonly #queue: Due[] = [];
+  readonly #queue = new Queue();
 
   constructor(random: Random, recording: boolean) {
     this.random = random;
@@ -39,7 +34,7 @@ export class World {
   }
 
   at(atMs: number, run: () => void): void {
-    push(this.#queue, { atMs: Math.max(atMs, this.nowMs), tie: this.random.uint32(), run });
+    this.#queue.push(Math.max(atMs, this.nowMs), this.random.uint32(), run);
   }
 
   after(ms: number, run: () => void): void {
@@ -53,11 +48,11 @@ export class World {
     try {
       settle();
       for (;;) {
-        const next = this.#queue[0];
-        if (next === undefined || next.atMs > untilMs) break;
-        pop(this.#queue);
-        this.nowMs = next.atMs;
-        next.run();
+        const { nextMs } = this.#queue;
+        const next = nextMs > untilMs ? undefined : this.#queue.pop();
+        if (next === undefined) break;
+        this.nowMs = nextMs;
+        next();
         settle();
       }
       if (untilMs !== Infinity) this.nowMs = Math.max(this.nowMs, untilMs);
@@ -104,41 +99,4 @@ function mixText(hash: number, text: string): number {
     mixed = Math.imul(mixed ^ text.charCodeAt(i), 0x01000193);
   }
   return mixed ^ (mixed >>> 15);
-}
-
-function before(a: Due, b: Due): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.tie < b.tie);
-}
-
-/** A binary heap; the next event is at 0. */
-function push(queue: Due[], due: Due): void {
-  let at = queue.push(due) - 1;
-  while (at > 0) {
-    const above = (at - 1) >> 1;
-    const other = queue[above];
-    if (other === undefined || !before(due, other)) break;
-    queue[at] = other;
-    at = above;
-  }
-  queue[at] = due;
-}
-
-function pop(queue: Due[]): void {
-  const last = queue.pop();
-  if (last === undefined || queue.length === 0) return;
-  let at = 0;
-  for (;;) {
-    let below = 2 * at + 1;
-    let next = queue[below];
-    if (next === undefined) break;
-    const right = queue[below + 1];
-    if (right !== undefined && before(right, next)) {
-      next = right;
-      below += 1;
-    }
-    if (!before(next, last)) break;
-    queue[at] = next;
-    at = below;
-  }
-  queue[at] = last;
 }

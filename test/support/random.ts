@@ -49,10 +49,16 @@ export class Random {
     let token = "";
     for (let i = 0; i < 4; i += 1) {
       const word = this.uint32();
-      token += (HEX[word >>> 16] ?? "") + (HEX[word & 0xffff] ?? "");
+      token += hexOf(word >>> 24) + hexOf(word >>> 16) + hexOf(word >>> 8) + hexOf(word);
     }
     return token;
   }
 }
 
-const HEX = Array.from({ length: 0x1_0000 }, (_, n) => n.toString(16).padStart(4, "0"));
+/** Two digits each: a table of four would not fit into the processor's cache. */
+const HEX = Array.from({ length: 0x100 }, (_, n) => n.toString(16).padStart(2, "0"));
+
+/** The two digits of the lowest byte. */
+function hexOf(word: number): string {
+  return HEX[word & 0xff] ?? "";
+}

@@ -1,4 +1,0 @@
-/** A part of the simulation's seeds: no promise is broken. */
-import { trySeeds } from "./part.ts";
-
-await trySeeds(7, 8);
