@@ -61,6 +61,9 @@ const filesOf = (room: string): readonly string[] =>
 export async function runTogether(files: readonly string[]): Promise<void> {
   // The runner's own `teardown` ends the process where nothing is left to run, as it is between two files.
   t.teardown = (work) => t.after(work);
+  // DANGER: below the runner, Node's own exit code for a file that waits for ever at its top is lost.
+  const unread = (): void => void (process.exitCode = 1);
+  process.once("exit", unread);
   for (const file of files) {
     t.comment(file);
     try {
@@ -70,5 +73,6 @@ export async function runTogether(files: readonly string[]): Promise<void> {
     }
     if (!t.idle) await once(t, "idle");
   }
+  process.off("exit", unread);
   t.end();
 }
