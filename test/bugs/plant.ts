@@ -67,10 +67,15 @@ export function plant(edits: readonly Edit[]): Texts {
   return texts;
 }
 
+/** A thousand seeds take a minute on a busy machine; a hunt that hangs is told by its name. */
+const LONGEST_HUNT_MS = 300_000;
+
 async function run(program: string, args: readonly string[]): Promise<Found> {
   const startedMs = performance.now();
   const child = spawn("env", [...BARE_NODE, program, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
+    timeout: LONGEST_HUNT_MS,
+    killSignal: "SIGKILL",
   });
   const [out, err] = await Promise.all([
     text(child.stdout),
