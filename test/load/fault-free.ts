@@ -9,8 +9,8 @@ import { Random } from "../support/random.ts";
 import { call } from "../support/client.ts";
 import { tempDir } from "../support/gateway.ts";
 import { startRedis } from "../support/redis-server.ts";
+import { PlainClient } from "../support/plain-client.ts";
 import { withTeardown, type Teardown } from "../support/teardown.ts";
-import { PlainClient } from "./plain-client.ts";
 import { digestOf, fingerprintOf, startPlainUpstream } from "./plain-upstream.ts";
 import { quietGateway } from "./quiet-gateway.ts";
 

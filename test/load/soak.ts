@@ -44,7 +44,8 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
   return withTeardown(async (t) => {
     const upstream = await startSoakUpstream(t, (RESPONSE_KIB + 32) * 1024);
     const retention = { completed: `${RETENTION_S}s`, unknown: `${RETENTION_S}s` };
-    const debugPort = await freePort();
+    const forAnHour = minutes >= 60;
+    const debugPort = forAnHour ? await freePort() : undefined;
     const start = await quietGateway(
       t,
       {
@@ -52,11 +53,13 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
         store: { url: `file:${tempDir(t)}`, timeout: "2s" },
         defaults: { retention, limits: { responseBytes: `${RESPONSE_KIB}KiB` } },
       },
-      [`--max-old-space-size=${HEAP_MIB}`, `--inspect=127.0.0.1:${debugPort}`],
+      [
+        `--max-old-space-size=${HEAP_MIB}`,
+        ...(debugPort === undefined ? [] : [`--inspect=127.0.0.1:${debugPort}`]),
+      ],
     );
     const gateway = await start();
-    const collect = await collectorOf(t, debugPort);
-    const forAnHour = minutes >= 60;
+    const collect = debugPort === undefined ? undefined : await collectorOf(t, debugPort);
     const perSecond = forAnHour ? PER_SECOND_FOR_AN_HOUR : PER_SECOND;
     const traffic = new Traffic(gateway.url, new Random(first), perSecond);
     const rss: Sample[] = [];
@@ -69,7 +72,7 @@ export function runSoak(first: number, minutes: number): Promise<BatchResult> {
     for (let nextMs = startedMs; nextMs < endMs; nextMs += 1000) {
       await pause(Math.max(0, nextMs - performance.now()));
       traffic.second();
-      const tooth = forAnHour && (nextMs - startedMs) % COLLECTED_MS === 0;
+      const tooth = collect !== undefined && (nextMs - startedMs) % COLLECTED_MS === 0;
       if (tooth) await collect();
       if (nextMs < startedMs + WARM_UP * minutes * 60_000) continue;
       const size = sizeOf(gateway.pid);

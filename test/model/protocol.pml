@@ -489,6 +489,7 @@ inline not_processed(t) {
 #define NOT_AT_0(t) (!busy(t) || gateway[t] != 0)
 #define NOT_AT_1(t) (!busy(t) || gateway[t] != 1)
 #define NOT_AT_2(t) (!busy(t) || gateway[t] != 2)
+
 proctype Try(byte t) {
 end:
   do

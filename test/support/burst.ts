@@ -1,15 +1,10 @@
 /**
  * Many clients that send at the same moment: connections that stand beforehand, and requests that leave in one turn of
- * the event loop. Knows nothing of what the answers mean, and of HTTP only what it takes to be cheap: tens of thousands of
- * requests a minute, each answer framed by its Content-Length, which is how the gateway frames what it has whole.
+ * the event loop. Knows nothing of what the answers mean.
  */
-import { once } from "node:events";
-import net from "node:net";
 import { answerOf, type Answer } from "./client.ts";
-
-interface Teardown {
-  teardown(fn: () => unknown): unknown;
-}
+import { PlainClient } from "./plain-client.ts";
+import type { Teardown } from "./teardown.ts";
 
 export interface Shot {
   readonly method: string;
@@ -31,97 +26,45 @@ export async function openBurst(
   gateways: readonly string[],
   size: number,
 ): Promise<Burst> {
-  const lanes = Array.from({ length: size }, (_, n) => new Lane(gateways[n % gateways.length]!));
-  t.teardown(() => lanes.forEach((lane) => lane.close()));
+  const lanes = Array.from({ length: size }, (_, n) => new Lane(t, gateways[n % gateways.length]!));
   await Promise.all(lanes.map((lane) => lane.open()));
   return { size, fire: (shots) => shots.map((shot, n) => lanes[n]!.ask(shot)) };
 }
 
-interface Waiting {
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
 /** One request at a time, down one connection for as long as the gateway keeps it. */
 class Lane {
-  readonly #url: URL;
-  #socket: net.Socket | undefined;
-  /** Of the answer, as far as it has come; latin1. */
-  #text = "";
-  #waiting: Waiting | undefined;
+  readonly #host: string;
+  readonly #client: PlainClient;
 
-  constructor(url: string) {
-    this.#url = new URL(url);
+  constructor(t: Teardown, url: string) {
+    const { host, port } = new URL(url);
+    this.#host = host;
+    this.#client = new PlainClient(t, Number(port));
   }
 
-  async open(): Promise<void> {
-    await once(this.#connected(), "connect");
+  open(): Promise<void> {
+    return this.#client.open();
   }
 
-  ask({ method, path, headers, body }: Shot): Promise<Answer> {
+  async ask({ method, path, headers, body }: Shot): Promise<Answer> {
     const fields = Object.entries({ ...headers, "Content-Length": String(body.length) });
     const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    const head = `${method} ${path} HTTP/1.1\r\nHost: ${this.#url.host}\r\n${lines}\r\n`;
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#connected().write(head + body, "latin1");
-    });
-  }
-
-  close(): void {
-    this.#socket?.destroy();
-    this.#socket = undefined;
-  }
-
-  #connected(): net.Socket {
-    if (this.#socket?.writable === true) return this.#socket;
-    const { hostname, port } = this.#url;
-    const socket = net.connect({ port: Number(port), host: hostname, noDelay: true });
-    this.#socket = socket;
-    this.#text = "";
-    let cause: Error | undefined;
-    socket.on("error", (error) => (cause = error));
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk.toString("latin1")));
-    socket.on("close", () => {
-      if (this.#socket !== socket) return;
-      this.#waiting?.reject(new Error("the connection was closed before the answer", { cause }));
-    });
-    return socket;
-  }
-
-  #onData(text: string): void {
-    this.#text += text;
-    const end = this.#text.indexOf("\r\n\r\n");
-    if (end < 0) return;
-    const [line = "", ...fields] = this.#text.slice(0, end).split("\r\n");
-    const rawHeaders = fields.flatMap((field) => {
-      const at = field.indexOf(":");
-      return [field.slice(0, at), field.slice(at + 1).trim()];
-    });
-    const of = (name: string): string | undefined => valueOf(rawHeaders, name);
-    const bytes = Number(of("content-length"));
-    if (Number.isNaN(bytes)) {
-      this.#waiting?.reject(new Error(`an answer without a length:\n${this.#text}`));
-      return;
+    const head = `${method} ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${lines}\r\n`;
+    const answer = await this.#client.ask(head + body);
+    if (answer === undefined) throw new Error("the connection was closed before the answer");
+    if (!/^content-length: \d+\r$/imu.test(answer.head)) {
+      throw new Error(`an answer without a length:\n${answer.head}`);
     }
-    const over = end + 4 + bytes;
-    if (this.#text.length < over) return;
-    const waiting = this.#waiting;
-    if (waiting === undefined || this.#text.length > over) {
-      throw new Error(`an answer that nobody has asked for:\n${this.#text}`);
-    }
-    const body = Buffer.from(this.#text.slice(end + 4), "latin1");
-    this.#text = "";
-    this.#waiting = undefined;
-    // After so many requests a connection has served long enough.
-    if (of("connection") === "close") this.close();
-    waiting.resolve(answerOf({ statusCode: Number(line.split(" ")[1]), rawHeaders }, body));
+    const rawHeaders = answer.head
+      .trimEnd()
+      .split("\r\n")
+      .slice(1)
+      .flatMap((field) => {
+        const at = field.indexOf(":");
+        return [field.slice(0, at), field.slice(at + 1).trim()];
+      });
+    return answerOf({ statusCode: answer.status, rawHeaders }, Buffer.from(answer.body, "latin1"));
   }
-}
-
-function valueOf(rawHeaders: readonly string[], name: string): string | undefined {
-  const at = rawHeaders.findIndex((field, n) => n % 2 === 0 && field.toLowerCase() === name);
-  return at < 0 ? undefined : rawHeaders[at + 1];
 }
 
 /** Resolves when `n` of them have settled. */

@@ -2,8 +2,9 @@
  * A client that costs next to nothing: one connection, one request at a time, answers framed by Content-Length alone,
  * which is how the gateway frames what it has recorded. For tens of thousands of requests a minute.
  */
+import { once } from "node:events";
 import net from "node:net";
-import type { Teardown } from "../support/teardown.ts";
+import type { Teardown } from "./teardown.ts";
 
 export interface PlainAnswer {
   readonly status: number;
@@ -21,6 +22,11 @@ export class PlainClient {
   constructor(t: Teardown, port: number) {
     this.#port = port;
     t.teardown(() => this.#socket?.destroy());
+  }
+
+  /** Connects beforehand. Resolves when the connection stands. */
+  async open(): Promise<void> {
+    await once(this.#connected(), "connect");
   }
 
   /** Bytes of a whole request. Resolves with its answer, or with nothing where the connection broke. */
@@ -57,7 +63,10 @@ export class PlainClient {
     const length = Number(/^content-length: (\d+)\r$/imu.exec(head)?.[1] ?? 0);
     if (this.#text.length < end + length) return;
     const body = this.#text.slice(end, end + length);
-    this.#text = this.#text.slice(end + length);
+    if (this.#resolve === undefined || this.#text.length > end + length) {
+      throw new Error(`an answer that nobody has asked for:\n${this.#text}`);
+    }
+    this.#text = "";
     // After so many requests a connection has served long enough.
     if (/^connection: close\r$/imu.test(head)) this.close();
     this.#answer({ status: Number(head.slice(9, 12)), head, body });
